@@ -1,0 +1,50 @@
+package message
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+func TestParseReceived(t *testing.T) {
+	for _, c := range []struct{ name, in, helo, host, addr, by string }{
+		{"postfix", " from mail.example.org (mx1.example.org [192.0.2.1])\n\tby mx.example.net (Postfix) with ESMTPS id 4Xyz\n\tfor <a@b>; Fri, 20 Nov 2026", "mail.example.org", "mx1.example.org", "192.0.2.1", "mx.example.net"},
+		{"postfix unknown", "from localhost (unknown [203.0.113.9]) by mx (Postfix)", "localhost", "", "203.0.113.9", "mx"},
+		{"postfix ipv6", "from a.example (a.example [IPv6:2001:db8::25]) by mx.example", "a.example", "a.example", "2001:db8::25", "mx.example"},
+		{"sendmail", "from dogma.slashnull.org (root@dogma.slashnull.org [212.17.35.15]) by x.example (8.11.6/8.11.6) with ESMTP", "dogma.slashnull.org", "dogma.slashnull.org", "212.17.35.15", "x.example"},
+		{"exim", "from [192.0.2.7] (helo=laptop) by relay.example with esmtp", "laptop", "", "192.0.2.7", "relay.example"},
+		{"exim named", "from h.example ([192.0.2.7] helo=laptop.local) by relay.example", "laptop.local", "", "192.0.2.7", "relay.example"},
+		{"qmail", "from unknown (HELO mail.example) (192.0.2.8) by 0 with SMTP", "mail.example", "", "192.0.2.8", "0"},
+		{"mapped", "from a (a.example [::ffff:192.0.2.9]) by mx", "a", "a.example", "192.0.2.9", "mx"},
+	} {
+		hop, ok := ParseReceived(c.in)
+		want := Hop{Helo: c.helo, Host: c.host, Client: netip.MustParseAddr(c.addr), By: c.by}
+		if !ok || hop != want {
+			t.Errorf("%s:\n got %+v, %v\nwant %+v", c.name, hop, ok, want)
+		}
+	}
+	for _, in := range []string{
+		"", "by mx.example with local", "from a.example by mx", "from a (a [192.0.2.1]", "(qmail 123 invoked by uid 500)",
+		"from a ([300.1.1.1]) by mx", "from a (b [192.0.2.1)] by mx",
+	} {
+		if hop, ok := ParseReceived(in); ok {
+			t.Errorf("%q: accepted as %+v", in, hop)
+		}
+	}
+}
+
+func FuzzParseReceived(f *testing.F) {
+	f.Add("from a (b [192.0.2.1]) by c")
+	f.Add("from " + strings.Repeat("(", 3000))
+	f.Fuzz(func(t *testing.T, in string) {
+		hop, ok := ParseReceived(in)
+		if ok != hop.Client.IsValid() {
+			t.Errorf("ok %v with client %v", ok, hop.Client)
+		}
+		for _, s := range []string{hop.Helo, hop.Host, hop.By} {
+			if strings.ContainsAny(s, "\r\n ") {
+				t.Errorf("%q in one word of %q", s, in)
+			}
+		}
+	})
+}

@@ -1,0 +1,128 @@
+package message
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"testing"
+)
+
+func readAll(t *testing.T, r *BodyReader) []byte {
+	t.Helper()
+	var all []byte
+	for {
+		p, err := r.Next(t.Context())
+		if err == io.EOF {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p...)
+	}
+}
+
+// Every reader sees the whole body, wherever it lies and however it is cut.
+func TestSpoolReadersFollow(t *testing.T) {
+	for _, size := range []int{0, 1, 4096, 4097, 300_000} {
+		body := make([]byte, size)
+		for i := range body {
+			body[i] = byte(rand.Uint32())
+		}
+		files := NewBudget(1 << 20)
+		s := NewSpool(SpoolOptions{Memory: 4096, Dir: t.TempDir(), Files: files})
+		var wg sync.WaitGroup
+		for range 4 {
+			s.Retain()
+			r := s.Reader()
+			wg.Go(func() {
+				defer s.Release()
+				if got := readAll(t, r); !bytes.Equal(got, body) {
+					t.Errorf("size %d: reader saw %d other bytes", size, len(got))
+				}
+			})
+		}
+		for rest := body; len(rest) > 0; {
+			n := min(len(rest), 1+rand.IntN(20_000))
+			if _, err := s.Write(rest[:n]); err != nil {
+				t.Fatal(err)
+			}
+			rest = rest[n:]
+		}
+		s.Finish()
+		wg.Wait()
+		for _, limit := range []int{0, size / 2, size, size + 1} {
+			got, err := s.Bytes(int64(limit))
+			if want := body[:min(limit, size)]; err != nil || !bytes.Equal(got, want) {
+				t.Errorf("size %d: Bytes(%d) = %d bytes, %v", size, limit, len(got), err)
+			}
+		}
+		s.Release()
+		if files.Used() != 0 {
+			t.Errorf("size %d: %d bytes of the budget not given back", size, files.Used())
+		}
+		if _, err := s.Write([]byte("x")); err == nil {
+			t.Error("write after the last release succeeded")
+		}
+	}
+}
+
+func TestSpoolLeavesNoFile(t *testing.T) {
+	dir := t.TempDir()
+	s := NewSpool(SpoolOptions{Memory: 10, Dir: dir})
+	if _, err := s.Write(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	if names, _ := os.ReadDir(dir); len(names) != 0 {
+		t.Errorf("the spool file has a name: %v", names)
+	}
+	s.Release()
+}
+
+func TestSpoolFullReachesWriterAndReaders(t *testing.T) {
+	s := NewSpool(SpoolOptions{Memory: 10, Dir: t.TempDir(), Files: NewBudget(50)})
+	defer s.Release()
+	r := s.Reader()
+	if _, err := s.Write(make([]byte, 40)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write(make([]byte, 40)); !errors.Is(err, ErrSpoolFull) {
+		t.Fatalf("write over the budget: %v", err)
+	}
+	if p, err := r.Next(t.Context()); err != nil || len(p) != 40 {
+		t.Fatalf("what had arrived: %d bytes, %v", len(p), err)
+	}
+	if _, err := r.Next(t.Context()); !errors.Is(err, ErrSpoolFull) {
+		t.Errorf("reader past the break: %v", err)
+	}
+}
+
+func TestSpoolReaderStopsWithItsContext(t *testing.T) {
+	s := NewSpool(SpoolOptions{Memory: 10})
+	defer s.Release()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Reader().Next(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	gone := errors.New("gone")
+	s.Fail(gone)
+	if _, err := s.Reader().Next(t.Context()); !errors.Is(err, gone) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestBudget(t *testing.T) {
+	b := NewBudget(10)
+	if !b.Take(10) || b.Take(1) {
+		t.Error("limit not kept")
+	}
+	b.Give(4)
+	if !b.Take(4) || b.Used() != 10 {
+		t.Error("giving back does not count")
+	}
+}
