@@ -1,0 +1,264 @@
+package match
+
+import (
+	"fmt"
+	"regexp/syntax"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Bounds of the search for literals.
+const (
+	minLiteral  = 3  // bytes: shorter ones are in every text
+	maxLiterals = 64 // of one pattern: more take longer to search for than they save
+	maxLiteral  = 32 // bytes: what is longer says no more
+)
+
+// Cost says what an expression takes to search for.
+type Cost struct {
+	// Literals are lower-case texts of which every match contains one, once it
+	// is folded to lower case. Where there are none the expression is Costly:
+	// it has to be tried on every text.
+	Literals []string
+	Costly   bool
+}
+
+// Analyse says what an expression takes to search for. An expression that does
+// not compile is an error.
+func Analyse(expr string) (Cost, error) {
+	parsed, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		return Cost{}, fmt.Errorf("match: %w", err)
+	}
+	found := literalsOf(parsed.Simplify()).best()
+	return Cost{Literals: found, Costly: len(found) == 0}, nil
+}
+
+// literals is what is known of the texts that an expression matches, folded.
+type literals struct {
+	// exact are all of them, or nil when they are too many to tell.
+	exact []string
+	// need are texts of which each match contains one; nil when nothing is known.
+	need []string
+}
+
+// best returns the list that is better to search for, nil when none is good.
+func (l literals) best() []string {
+	if better(l.exact, l.need) {
+		return l.exact
+	}
+	if better(l.need, nil) {
+		return l.need
+	}
+	return nil
+}
+
+// better says whether it is better to search for a than for b: longer literals
+// are rarer, fewer are faster.
+func better(a, b []string) bool {
+	la, lb := shortest(a), shortest(b)
+	if la < minLiteral || len(a) > maxLiterals {
+		return false
+	}
+	return la > lb || la == lb && len(a) < len(b)
+}
+
+func shortest(list []string) int {
+	if len(list) == 0 {
+		return 0
+	}
+	return len(slices.MinFunc(list, func(a, b string) int { return len(a) - len(b) }))
+}
+
+// literalsOf looks through an expression in simple form: no counted repeats.
+func literalsOf(re *syntax.Regexp) literals {
+	switch re.Op {
+	case syntax.OpEmptyMatch, syntax.OpBeginLine, syntax.OpEndLine, syntax.OpBeginText, syntax.OpEndText,
+		syntax.OpWordBoundary, syntax.OpNoWordBoundary:
+		return literals{exact: []string{""}}
+	case syntax.OpLiteral:
+		list := make([]literals, 0, len(re.Rune))
+		for _, r := range re.Rune {
+			list = append(list, ofRune(r, re.Flags&syntax.FoldCase != 0))
+		}
+		return concat(list)
+	case syntax.OpCharClass:
+		return ofClass(re.Rune)
+	case syntax.OpCapture:
+		return literalsOf(re.Sub[0])
+	case syntax.OpPlus:
+		return literals{need: literalsOf(re.Sub[0]).best()}
+	case syntax.OpQuest:
+		sub := literalsOf(re.Sub[0])
+		if sub.exact == nil {
+			return literals{}
+		}
+		return literals{exact: union(sub.exact, []string{""})}
+	case syntax.OpConcat:
+		list := make([]literals, 0, len(re.Sub))
+		for _, sub := range re.Sub {
+			list = append(list, literalsOf(sub))
+		}
+		return concat(list)
+	case syntax.OpAlternate:
+		return alternate(re.Sub)
+	}
+	return literals{} // any character, a star, nothing at all
+}
+
+// ofRune is what one character of an expression matches.
+func ofRune(r rune, fold bool) literals {
+	if r == utf8.RuneError { // matches a byte that is no UTF-8, too
+		return literals{}
+	}
+	exact := []string{folded(r)}
+	if fold {
+		for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+			exact = union(exact, []string{folded(other)})
+		}
+	}
+	return literals{exact: exact}
+}
+
+// ofClass is what a class of characters matches, if they are few.
+func ofClass(ranges []rune) literals {
+	const few = 16
+	var exact []string
+	count := 0
+	for i := 0; i+1 < len(ranges); i += 2 {
+		lo, hi := ranges[i], ranges[i+1]
+		if count += int(hi-lo) + 1; count > few || lo <= utf8.RuneError && utf8.RuneError <= hi {
+			return literals{}
+		}
+		for r := lo; r <= hi; r++ {
+			exact = union(exact, []string{folded(r)})
+		}
+	}
+	return literals{exact: exact}
+}
+
+// concat is one thing after another: what is exact grows into longer literals.
+func concat(list []literals) literals {
+	exact, whole := []string{""}, true
+	var need []string
+	keep := func(l literals) {
+		if found := l.best(); better(found, need) {
+			need = found
+		}
+	}
+	for _, l := range list {
+		if l.exact != nil && len(exact)*len(l.exact) <= maxLiterals && longest(exact) <= maxLiteral {
+			exact = cross(exact, l.exact)
+			continue
+		}
+		whole = false
+		keep(literals{exact: exact})
+		keep(l)
+		if exact = l.exact; exact == nil {
+			exact = []string{""}
+		}
+	}
+	if whole {
+		return literals{exact: exact}
+	}
+	keep(literals{exact: exact})
+	return literals{need: need}
+}
+
+// alternate is one thing or another: each must have literals.
+func alternate(subs []*syntax.Regexp) literals {
+	var all literals
+	exact, need := true, true
+	for _, sub := range subs {
+		l := literalsOf(sub)
+		if exact = exact && l.exact != nil; exact {
+			all.exact = union(all.exact, l.exact)
+		}
+		found := l.best()
+		if need = need && found != nil; need {
+			all.need = union(all.need, found)
+		}
+	}
+	if !exact || len(all.exact) > maxLiterals {
+		all.exact = nil
+	}
+	if !need || len(all.need) > maxLiterals {
+		all.need = nil
+	}
+	return all
+}
+
+func longest(list []string) int {
+	n := 0
+	for _, s := range list {
+		n = max(n, len(s))
+	}
+	return n
+}
+
+func cross(a, b []string) []string {
+	all := make([]string, 0, len(a)*len(b))
+	for _, x := range a {
+		for _, y := range b {
+			all = append(all, x+y)
+		}
+	}
+	return all
+}
+
+func union(a, b []string) []string {
+	for _, s := range b {
+		if !slices.Contains(a, s) {
+			a = append(a, s)
+		}
+	}
+	return a
+}
+
+// Folding maps texts so that what RE2 takes for equal under (?i) becomes equal,
+// as far as ASCII letters are concerned: to lower case, and the two characters
+// beyond ASCII whose other case is an ASCII letter, U+017F (long s) and U+212A
+// (Kelvin sign). It works byte by byte, so what contains a text contains, folded,
+// the folded text; that holds for broken UTF-8 as well, since both characters
+// begin with a byte that never stands inside another.
+const (
+	longS  = "\u017f"
+	kelvin = "\u212a"
+)
+
+func folded(r rune) string {
+	switch {
+	case r == '\u017f':
+		return "s"
+	case r == '\u212a':
+		return "k"
+	}
+	return string(lower(r))
+}
+
+func lower[T byte | rune](c T) T {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// appendFolded appends text, folded.
+func appendFolded(to []byte, text string) []byte {
+	to = slices.Grow(to, len(text))
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case c == longS[0] && strings.HasPrefix(text[i:], longS):
+			c = 's'
+			i += len(longS) - 1
+		case c == kelvin[0] && strings.HasPrefix(text[i:], kelvin):
+			c = 'k'
+			i += len(kelvin) - 1
+		}
+		to = append(to, lower(c))
+	}
+	return to
+}

@@ -1,0 +1,248 @@
+package match
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// stopped is a clock that does not run: every search takes no time.
+func stopped() time.Time { return time.Time{} }
+
+// hits runs expressions over texts and returns "ID text" of each hit.
+func hits(t testing.TB, texts []string, exprs ...string) []string {
+	t.Helper()
+	patterns := make([]Pattern, len(exprs))
+	for i, e := range exprs {
+		patterns[i] = Pattern{i, e}
+	}
+	set, err := Compile(patterns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := NewRun(Limits{}, stopped)
+	for _, text := range texts {
+		set.Match(r, text)
+	}
+	var got []string
+	for _, h := range r.Hits {
+		got = append(got, fmt.Sprintf("%d %s", h.ID, h.Text))
+	}
+	return got
+}
+
+func TestMatch(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		texts []string
+		exprs []string
+		want  []string
+	}{
+		{"order is that of the patterns", []string{"one two"}, []string{"two", "one", "three"}, []string{"0 two", "1 one"}},
+		{"the leftmost match, once", []string{"abc abd", "abe"}, []string{"ab."}, []string{"0 abc"}},
+		{"a later text", []string{"nothing", "INVOICE"}, []string{"(?i)invoice"}, []string{"0 INVOICE"}},
+		{"case matters without (?i)", []string{"INVOICE"}, []string{"invoice"}, nil},
+		{"an expression without literals", []string{"a1b22"}, []string{`\d\d`}, []string{"0 22"}},
+		{"an empty text", []string{""}, []string{"^$", "."}, []string{"0 "}},
+		{"the Kelvin sign is a k, the long s an s", []string{"\u212aey\u017ftone"}, []string{"(?i)keystone"}, []string{"0 \u212aey\u017ftone"}},
+		{"bytes that are no UTF-8", []string{"caf\xe9 \xff\xfe money"}, []string{"\ufffd money", "caf. "}, []string{"0 \xfe money", "1 caf\xe9 "}},
+		{"no texts", nil, []string{"."}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := hits(t, c.texts, c.exprs...); !slices.Equal(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestAnalyse(t *testing.T) {
+	for _, c := range []struct {
+		expr string
+		want []string // nil: costly
+	}{
+		{`(?i)\burgent\b.{0,20}\b(payment|invoice)\b`, []string{"payment", "invoice"}},
+		{`Viagra`, []string{"viagra"}},
+		{`(?i)viagra|cialis|levitra`, []string{"viagra", "cialis", "levitra"}},
+		{`(?i)via?gra`, []string{"viagra", "vigra"}},
+		{`[Dd]ear [FG]riend`, []string{"dear friend", "dear griend"}},
+		{`(click )+here`, []string{"click "}},
+		{`(?:really ){2,}`, []string{"really "}},
+		{`^Dear\s+\w+ winner`, []string{" winner"}},
+		{`(?i)é(toile)`, []string{"Étoile", "étoile"}},
+		{`bonjour \x{fffd}ami`, []string{"bonjour "}},
+		{`(?i)k\bs?x{2}`, []string{"ksxx", "kxx"}},
+		{`\d{3}-\d{4}`, nil},
+		{`(foo|b.r)`, nil},
+		{`(foo)?`, nil},
+		{`(foo)*`, nil},
+		{`ab`, nil},
+		{`.*`, nil},
+		{``, nil},
+		{`[^\x00-\x{10ffff}]`, nil},
+		{`[a-z]{5}`, nil},
+		{`[abcdefgh]{12}`, nil},
+	} {
+		got, err := Analyse(c.expr)
+		if err != nil || !slices.Equal(got.Literals, c.want) || got.Costly != (c.want == nil) {
+			t.Errorf("%s: %+v, %v, want %q", c.expr, got, err, c.want)
+		}
+	}
+	// However many ways there are, literals stay few and short.
+	for _, expr := range []string{
+		strings.Repeat("[ab]", 500), strings.Repeat("(?i)keks", 300), "(" + strings.Repeat("abc|", 999) + "abd)",
+		"(?i)" + strings.Repeat("k", 200), strings.Repeat("x", 1000), "(abc){300}",
+	} {
+		got, err := Analyse(expr)
+		if err != nil || len(got.Literals) > maxLiterals || longest(got.Literals) > 2*maxLiteral {
+			t.Errorf("%.20s...: %d literals of up to %d bytes, %v", expr, len(got.Literals), longest(got.Literals), err)
+		}
+	}
+}
+
+func TestErrors(t *testing.T) {
+	if _, err := Compile([]Pattern{{0, "ok"}, {1, "(?=no)"}}); err == nil {
+		t.Error("an expression that does not compile was taken")
+	}
+	if _, err := Analyse("("); err == nil {
+		t.Error("an expression that does not compile was analysed")
+	}
+	if _, err := Compile([]Pattern{{-1, "ok"}}); err == nil {
+		t.Error("a negative number was taken")
+	}
+}
+
+// ticking is a clock that goes on by step each time it is read.
+func ticking(step time.Duration) func() time.Time {
+	var now time.Time
+	return func() time.Time {
+		now = now.Add(step)
+		return now
+	}
+}
+
+func TestLimits(t *testing.T) {
+	set, err := Compile([]Pattern{{0, "a"}, {1, "b"}, {100, "never here"}, {2, "c"}, {3, "d"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("one pattern", func(t *testing.T) {
+		r := NewRun(Limits{Pattern: time.Second}, ticking(2*time.Second))
+		set.Match(r, "b")
+		set.Match(r, "abcd")
+		// Each was slow on the first text and is not tried again; what the
+		// prefilter ruled out was not slow.
+		if want := []Hit{{1, "b"}}; !slices.Equal(r.Hits, want) {
+			t.Errorf("hits %v, want %v", r.Hits, want)
+		}
+		if want := []Slow{{0, 2 * time.Second}, {1, 2 * time.Second}, {2, 2 * time.Second}, {3, 2 * time.Second}}; !slices.Equal(r.Slow, want) {
+			t.Errorf("slow %v, want %v", r.Slow, want)
+		}
+		if r.Unfinished != nil {
+			t.Errorf("unfinished %v, want none", r.Unfinished)
+		}
+	})
+	t.Run("all together", func(t *testing.T) {
+		r := NewRun(Limits{All: 4 * time.Second}, ticking(time.Second))
+		set.Match(r, "abcd")
+		set.Match(r, "abcd")
+		if want := []Hit{{0, "a"}, {1, "b"}}; !slices.Equal(r.Hits, want) {
+			t.Errorf("hits %v, want %v", r.Hits, want)
+		}
+		if want := []int{2, 3}; !slices.Equal(r.Unfinished, want) {
+			t.Errorf("unfinished %v, want %v", r.Unfinished, want)
+		}
+		r.Reset()
+		set.Match(r, "axx")
+		if want := []Hit{{0, "a"}}; !slices.Equal(r.Hits, want) || len(r.Unfinished) != 2 {
+			t.Errorf("after Reset it is not as new: %+v", r)
+		}
+	})
+}
+
+// A text seen again and again says nothing about the next one: here each is
+// another one, of made-up words and few of those that rules look for.
+func BenchmarkMatch(b *testing.B) {
+	triggers := strings.Fields("invoice payment account urgent delivery parcel password lottery winner transfer")
+	random := rand.New(rand.NewPCG(1, 2))
+	texts := make([]string, 256)
+	for i := range texts {
+		var t strings.Builder
+		for t.Len() < 5000 {
+			if random.IntN(100) == 0 {
+				t.WriteString(triggers[random.IntN(len(triggers))])
+			}
+			for range 1 + random.IntN(3) {
+				t.WriteByte("bdfgklmnprstv"[random.IntN(13)])
+				t.WriteByte("aeiou"[random.IntN(5)])
+			}
+			t.WriteByte(" \n"[random.IntN(2)])
+		}
+		texts[i] = t.String()
+	}
+	var patterns []Pattern
+	for i := range 100 {
+		a, c, d := triggers[i%10], triggers[i/10], triggers[(i+3)%10]
+		patterns = append(patterns, Pattern{i, fmt.Sprintf(`(?i)\b%s\b.{0,20}\b(%s|%s) number %d`, a, c, d, i)})
+	}
+	set, err := Compile(patterns)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := NewRun(Limits{Pattern: time.Second, All: time.Second}, time.Now)
+	b.SetBytes(5000)
+	for i := 0; b.Loop(); i++ {
+		r.Reset()
+		set.Match(r, texts[i%len(texts)])
+	}
+}
+
+// Whatever the expression and the text: the prefilter loses nothing.
+func FuzzMatch(f *testing.F) {
+	for _, seed := range [][2]string{
+		{`(?i)\burgent\b.{0,20}\b(payment|invoice)\b`, "URGENT: invoice attached"},
+		{`(?i)kiss`, "\u212ai\u017f\u017f"}, {`(?i)ſtraße`, "STRASSE ſTRAẞE"}, {`\x{fffd}abc`, "\xffabc"}, {`\x{fffd}abc`, "\u017fabc"},
+		{`abc\x{c5}def`, "abc\u00c5def"}, {`(abc){3}|x+y?z`, "abcabcabc"}, {`(?s)^.{3}$`, "\xe2\x84\xaa"}, {`[^a]bcd`, "\xe2bcd"},
+		{`(a{1000}){1}`, "aaa"}, {`(.*){50}`, strings.Repeat("a", 300)}, {`(?i)[K-Z]lass`, "\u212alass"}, {`\Qa.b\Ecd?`, "a.bc"},
+		{`(?:(?:ab|cd)(?:ef|gh)?){2}`, "abefcd"}, {`x*abc|`, ""}, {`(?m)^from:$`, "x\nfrom:\n"}, {`\C`, "a"}, {`(?U)a+bcd`, "aaabcd"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, expr, text string) {
+		if len(expr) > 200 || len(text) > 2000 {
+			t.Skip()
+		}
+		re, err := regexp.Compile(expr)
+		set, mine := Compile([]Pattern{{7, expr}})
+		if (err == nil) != (mine == nil) {
+			t.Fatalf("%q: regexp says %v, we say %v", expr, err, mine)
+		}
+		if err != nil {
+			return
+		}
+		r := NewRun(Limits{}, stopped)
+		set.Match(r, text)
+		var want []Hit
+		if loc := re.FindStringIndex(text); loc != nil {
+			want = []Hit{{7, text[loc[0]:loc[1]]}}
+		}
+		if !reflect.DeepEqual(r.Hits, want) {
+			t.Fatalf("%q on %q: %v, want %v", expr, text, r.Hits, want)
+		}
+		cost, err := Analyse(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range cost.Literals {
+			if len(l) < minLiteral || !utf8.ValidString(l) || string(appendFolded(nil, l)) != l {
+				t.Errorf("%q: literal %q is too short or not folded", expr, l)
+			}
+		}
+	})
+}

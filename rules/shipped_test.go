@@ -1,0 +1,77 @@
+package rules
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// loadShipped loads the shipped rules with the findings that they give weights:
+// whether checks report those is tested where the checks are.
+func loadShipped(t *testing.T) *Set {
+	t.Helper()
+	var known []string
+	for _, s := range Shipped() {
+		if _, scores, ok := strings.Cut(string(s.Text), "\nscores:\n"); ok {
+			for _, m := range regexp.MustCompile(`(?m)^  ([A-Z0-9_]+):`).FindAllStringSubmatch(scores, -1) {
+				known = append(known, m[1])
+			}
+		}
+	}
+	set, err := Load(Shipped(), known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// Every shipped rule explains itself and proves itself, and says nothing that is
+// more than evidence: only the test string decides alone.
+func TestShipped(t *testing.T) {
+	set := loadShipped(t)
+	if len(set.Texts) == 0 || len(set.Composites) == 0 || len(set.Scores) == 0 {
+		t.Fatalf("%d texts, %d composites, %d scores", len(set.Texts), len(set.Composites), len(set.Scores))
+	}
+	all := make([]Rule, 0, len(set.Texts)+len(set.Composites))
+	for _, r := range set.Texts {
+		all = append(all, r.Rule)
+	}
+	for _, c := range set.Composites {
+		all = append(all, c.Rule)
+	}
+	for _, r := range all {
+		if r.Describe == "" || strings.HasSuffix(r.Describe, ".") {
+			t.Errorf("%s: %s: describe is %q, want a line without a full stop", r.Pos, r.Name, r.Describe)
+		}
+		if r.Name != "GTUBE" && r.Score >= 4 {
+			t.Errorf("%s: %s: %g points, as much as a threshold", r.Pos, r.Name, r.Score)
+		}
+		if !strings.HasPrefix(r.Pos.File, "shipped/") {
+			t.Errorf("%s stands at %s", r.Name, r.Pos)
+		}
+	}
+	for name, s := range set.Scores {
+		if s.Points >= 4 || strings.HasSuffix(name, "_TEMPERROR") && s.Points != 0 {
+			t.Errorf("%s: %s: %g points", s.Pos, name, s.Points)
+		}
+	}
+
+	l := newLoader(nil)
+	for _, s := range Shipped() {
+		l.read(s)
+	}
+	for _, name := range l.order {
+		if d := l.rules[name]; len(d.Tests.Hit) == 0 || len(d.Tests.Miss) == 0 {
+			t.Errorf("%s: %s: %d tests that hit and %d that miss, want some of both", d.Pos, name, len(d.Tests.Hit), len(d.Tests.Miss))
+		}
+	}
+}
+
+// The shipped files must not look like spam themselves.
+func TestShippedCanBeMailed(t *testing.T) {
+	for _, s := range Shipped() {
+		if strings.Contains(string(s.Text), "XJS"+"*C4JDBQADN1") {
+			t.Errorf("%s holds the test string", s.Name)
+		}
+	}
+}
