@@ -1,0 +1,31 @@
+// Package all lists the checks. Adding one is a line here.
+package all
+
+import (
+	"milterd/checks"
+	"milterd/checks/author"
+	"milterd/checks/content"
+	"milterd/checks/spf"
+	"milterd/rules"
+)
+
+// Specs returns every check of this version in the order in which results are
+// reported. set holds the rules that the content check runs; without one the
+// specs still tell names and findings.
+func Specs(set *rules.Set) []checks.Spec {
+	return []checks.Spec{
+		spf.Spec(),
+		author.Spec(),
+		content.Spec(set),
+	}
+}
+
+// Names returns the names of all checks: the keys that may stand below checks
+// in the configuration.
+func Names() []string {
+	var names []string
+	for _, s := range Specs(nil) {
+		names = append(names, s.Name)
+	}
+	return names
+}
