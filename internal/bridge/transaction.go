@@ -1,0 +1,169 @@
+package bridge
+
+import (
+	"context"
+	"slices"
+
+	"milterd/checks"
+	"milterd/internal/pipeline"
+	"milterd/message"
+	"milterd/milter"
+)
+
+// reservation is the memory that a message may take: its header, the part of
+// its body that is not spooled, the decoded text that checks make of it.
+const reservation = 512 << 10
+
+// transaction is one mail transaction. Its message is replaced, never changed:
+// checks hold on to the one that they were given.
+type transaction struct {
+	b      *Bridge
+	run    *pipeline.Run
+	m      *message.Message
+	header headerBuilder
+	spool  *message.Spool
+}
+
+// change replaces the message by a copy with a change.
+func (t *transaction) change(f func(m *message.Message)) {
+	m := *t.m
+	f(&m)
+	t.m = &m
+}
+
+func (t *transaction) rcpt(to string, args []string, refused bool) milter.Reply {
+	if refused {
+		t.change(func(m *message.Message) { m.RejectedRecipients++ })
+		return milter.Continue
+	}
+	if len(t.m.Recipients) >= t.b.o.Recipients {
+		t.b.o.LimitHit("recipients")
+		return reply(message.ReplyRecipients)
+	}
+	t.change(func(m *message.Message) {
+		m.Recipients = append(m.Recipients, message.Recipient{Path: message.ParsePath(to), Args: slices.Clone(args)})
+	})
+	if t.m.Peer == message.Stranger {
+		t.run.Recipient(t.m)
+	}
+	return milter.Continue
+}
+
+func (t *transaction) endOfHeader(queueID string) {
+	if t.spool != nil {
+		return
+	}
+	p := t.run.Pipeline()
+	t.spool = message.NewSpool(message.SpoolOptions{Memory: spoolMemory, Dir: t.b.o.SpoolDir, Files: t.b.o.Files})
+	header := t.header.build(t.b.o.FromBytes)
+	if header.OverLimit != "" {
+		t.b.o.LimitHit(header.OverLimit)
+	}
+	t.change(func(m *message.Message) {
+		m.QueueID = queueID
+		m.Header = header
+		m.Body = t.spool
+	})
+	if t.m.Role == message.Outbound && p.Seen(t.m) {
+		t.change(func(m *message.Message) { m.Role = message.Reinject })
+	}
+	if t.m.Peer != message.Stranger {
+		t.lookBehind(p)
+	}
+	t.run.Publish(checks.Header, t.m)
+}
+
+// lookBehind replaces a relay or fetcher of ours by the client that it names
+// in its Received field, and publishes the phases that were held back.
+func (t *transaction) lookBehind(p *pipeline.Pipeline) {
+	t.change(func(m *message.Message) {
+		if client, ok := p.Roles().Behind(m.Header, m.Session.MTA); ok {
+			m.Session = client
+		}
+	})
+	recipients := t.m.Recipients
+	for i := range recipients {
+		t.change(func(m *message.Message) { m.Recipients = recipients[:i+1] })
+		t.run.Recipient(t.m)
+	}
+}
+
+func (t *transaction) body(chunk []byte) milter.Reply {
+	if t.spool == nil {
+		t.endOfHeader("")
+	}
+	if !t.run.Pipeline().ReadsBody() {
+		return milter.Skip
+	}
+	if _, err := t.spool.Write(chunk); err != nil {
+		t.b.o.LimitHit("spool_bytes")
+		t.b.o.Logger.Error("body cannot be kept", "id", t.m.ID, "qid", t.m.QueueID, "err", err)
+		return reply(message.ReplyNoMemory)
+	}
+	return milter.Continue
+}
+
+// end decides the message.
+func (t *transaction) end(ctx context.Context, queueID string) milter.Response {
+	if t.spool == nil {
+		t.endOfHeader(queueID)
+	}
+	t.spool.Finish()
+	if t.m.QueueID == "" && queueID != "" {
+		t.change(func(m *message.Message) { m.QueueID = queueID })
+	}
+	out := t.run.Finish(ctx, t.m)
+	t.b.o.Report(out)
+	t.b.after.Go(func() {
+		t.run.Record(context.WithoutCancel(ctx), out)
+		t.close()
+	})
+	return response(out)
+}
+
+// drop ends the transaction without a verdict.
+func (t *transaction) drop() {
+	if t.spool != nil {
+		t.spool.Fail(errAborted)
+	}
+	t.close()
+}
+
+func (t *transaction) close() {
+	t.run.Close()
+	if t.spool != nil {
+		t.spool.Release()
+	}
+	t.b.o.Memory.Give(reservation)
+}
+
+// response is the verdict in the words of the milter protocol. A message that
+// is accepted is answered with "continue": an early "accept" would keep other
+// milters from their say, and Postfix has let the next message of such a
+// session pass unfiltered.
+func response(out *pipeline.Outcome) milter.Response {
+	v := &out.Verdict
+	var r milter.Response
+	if out.Apply {
+		for _, e := range out.Edits {
+			switch e.Op {
+			case message.Insert:
+				r.Edits = append(r.Edits, milter.InsertHeader(e.Index, e.Name, e.Value))
+			case message.Delete:
+				r.Edits = append(r.Edits, milter.DeleteHeader(e.Index, e.Name))
+			}
+		}
+	}
+	switch {
+	case v.Action.Refuses():
+		r.Reply = reply(v.Reply)
+	case v.Action == message.Discard:
+		r.Reply = milter.Discard
+	case v.Action == message.Quarantine:
+		r.Edits = append(r.Edits, milter.Quarantine(message.SafeText(v.HoldReason, 200)))
+		r.Reply = milter.Continue
+	default:
+		r.Reply = milter.Continue
+	}
+	return r
+}

@@ -1,0 +1,188 @@
+// Package engine makes a running filter out of a configuration: rules, checks,
+// policy, pipeline. The daemon, the scan command and "milterd check" all build
+// the same one, so what is checked offline is what will run.
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"time"
+
+	"milterd/checks"
+	"milterd/checks/all"
+	"milterd/internal/config"
+	"milterd/internal/dns"
+	"milterd/internal/pipeline"
+	"milterd/internal/strictyaml"
+	"milterd/message"
+	"milterd/rules"
+	"milterd/scoring"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Host is what outlives a configuration: it stays when another one is loaded.
+type Host struct {
+	Resolver   checks.Resolver
+	Registerer prometheus.Registerer
+	Metrics    *pipeline.Metrics
+	Faults     *pipeline.Faults
+	MarkKey    []byte
+	Hostname   string
+	Version    string
+	Logger     *slog.Logger
+	Now        func() time.Time
+	Random     io.Reader
+	// Rules are rule files beside the shipped ones and those of the
+	// configuration: for a program that has no files.
+	Rules []rules.Source
+}
+
+// Engine is a configuration in working order.
+type Engine struct {
+	Config   *config.Config
+	Rules    *rules.Set
+	Specs    []checks.Spec // enabled checks
+	Pipeline *pipeline.Pipeline
+}
+
+// Rules reads the shipped rules, those of the configuration, and more. All
+// errors are reported at once, with their places.
+func Rules(cfg *config.Config, more ...rules.Source) (*rules.Set, error) {
+	paths := make([]string, len(cfg.Rules))
+	for i, p := range cfg.Rules {
+		paths[i] = string(p)
+	}
+	files, err := rules.Files(paths...)
+	if err != nil {
+		return nil, err
+	}
+	return rules.Load(slices.Concat(rules.Shipped(), files, more), FindingNames())
+}
+
+// FindingNames returns every name that a rule or a score may mention beside
+// those of rules.
+func FindingNames() []string {
+	var names []string
+	for _, f := range findings() {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+func findings() []checks.FindingSpec {
+	list := pipeline.Findings()
+	for _, s := range all.Specs(nil) {
+		list = append(list, s.Findings...)
+	}
+	return list
+}
+
+// New builds an engine. It opens what the checks need and causes no traffic.
+// Its error is everything that is wrong with rules and checks.
+func New(cfg *config.Config, h Host) (*Engine, error) {
+	set, err := Rules(cfg, h.Rules...)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{Config: cfg, Rules: set}
+	onError := map[string]checks.OnError{}
+	var errs []error
+	for _, spec := range all.Specs(set) {
+		common := checks.Common{Enabled: true, OnError: spec.OnError}
+		section := cfg.Check(spec.Name).Node()
+		if err := errors.Join(section.Key("enabled").Decode(&common.Enabled), section.Key("on_error").Decode(&common.OnError)); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if !common.Enabled {
+			continue
+		}
+		if common.OnError != "" {
+			onError[spec.Name] = common.OnError
+		}
+		e.Specs = append(e.Specs, spec)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	limits := &cfg.Limits
+	e.Pipeline, err = pipeline.New(pipeline.Options{
+		Specs:   e.Specs,
+		Section: func(name string) checks.Section { return cfg.Check(name) },
+		OnError: onError,
+		Env: checks.Env{
+			Resolver: h.Resolver, Registerer: h.Registerer, Logger: h.Logger, Now: h.Now,
+			AuthservID: string(cfg.AuthservID),
+			Limits: checks.Limits{
+				FromBytes: int(limits.FromBytes), ScanBytes: int64(limits.ScanBytes), TextBytes: int(limits.TextBytes),
+				MIMEDepth: limits.MIMEDepth, MIMEParts: limits.MIMEParts, MIMEParams: limits.MIMEParameters,
+				RuleTime: limits.RuleTime, RulesTime: limits.RulesTime,
+				DKIMMaxSigs: limits.DKIMSignatures, DKIMMaxNames: limits.DKIMHeaderNames,
+			},
+		},
+		Policy: scoring.New(scoring.Options{
+			Mode: message.Mode(cfg.Mode),
+			Thresholds: message.Thresholds{
+				Greylist: threshold(cfg.Thresholds.Greylist), Junk: threshold(cfg.Thresholds.Junk), Reject: threshold(cfg.Thresholds.Reject),
+			},
+			OwnFault: scoring.OwnFault(cfg.OwnFault),
+			Rules:    set, Findings: findings(),
+		}),
+		Roles: pipeline.Roles{
+			MyNetworks: cfg.Networks.MyNetworks, Relays: cfg.Networks.Relays, Fetchers: cfg.Networks.Fetchers,
+		},
+		AuthservID: string(cfg.AuthservID), Hostname: h.Hostname,
+		MarkKey: h.MarkKey, Version: h.Version,
+		SpamHeaders: slices.Contains(cfg.Headers.Compat, config.SpamAssassin),
+		MessageTime: limits.MessageTime,
+		Transaction: func(ctx context.Context) context.Context {
+			return dns.WithBudget(ctx, dns.NewBudget(dns.Limits{Queries: limits.DNSQueries, Time: limits.DNSTime}))
+		},
+		Scope:  dns.WithGroup,
+		Faults: h.Faults, Metrics: h.Metrics, Random: h.Random, Logger: h.Logger, Now: h.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func threshold(t config.Threshold) *float64 {
+	if t.IsOff() {
+		return nil
+	}
+	f := float64(t)
+	return &f
+}
+
+// Problems flattens an error of [config.Load] or [New] into its single errors,
+// each a line with its place.
+func Problems(err error) []string {
+	var all []string
+	var walk func(error)
+	walk = func(err error) {
+		switch e := err.(type) {
+		case nil:
+		case strictyaml.Errors:
+			for _, one := range e {
+				all = append(all, one.Error())
+			}
+		case interface{ Unwrap() []error }:
+			for _, one := range e.Unwrap() {
+				walk(one)
+			}
+		default:
+			if inner := errors.Unwrap(err); inner != nil && inner.Error() == err.Error() {
+				walk(inner)
+				return
+			}
+			all = append(all, err.Error())
+		}
+	}
+	walk(err)
+	return all
+}

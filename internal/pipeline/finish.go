@@ -1,0 +1,165 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"milterd/authres"
+	"milterd/checks"
+	"milterd/message"
+	"milterd/scoring"
+)
+
+// Outcome is a decided message with everything that led there.
+type Outcome struct {
+	Message *message.Message
+	Verdict message.Verdict
+	// AuthservID names us in Auth.
+	AuthservID string
+	// Auth and Edits are what is or would be added, whatever the action.
+	Auth  []authres.Method
+	Edits []message.Edit
+	// Apply says that Edits are to be made; in mode observe and on a refused
+	// message they are not.
+	Apply bool
+	// Results of the checks in plan order.
+	Results []checks.Result
+	// Took is the wait between the end of the message and the verdict.
+	Took time.Duration
+}
+
+// Finish publishes the last phase, waits for the checks and decides. m is the
+// whole message. It returns after MessageTime at the latest.
+func (r *Run) Finish(ctx context.Context, m *message.Message) *Outcome {
+	p := r.p
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, p.o.MessageTime)
+	defer cancel()
+	r.Publish(checks.Message, m)
+	out := &Outcome{Message: m, Results: r.results(ctx)}
+	if res, over := limitResult(m); over {
+		out.Results = append(out.Results, res)
+	}
+	facts := scoring.Facts{Message: m, Results: out.Results, Private: p.private(m)}
+	failed := p.failed(out.Results)
+	facts.Faults = failed
+	if len(failed) > 0 {
+		facts.FaultsExhausted = p.o.Faults.Count(m, p.o.Now())
+	}
+	out.Verdict = p.o.Policy.Decide(facts)
+	out.Verdict.Reply = out.Verdict.Reply.WithID(m.ID)
+
+	out.AuthservID = cmp.Or(p.o.AuthservID, m.Session.MTA, p.o.Hostname)
+	out.Auth = p.auth(out.Results)
+	var unscanned []string
+	if len(failed) > 0 && !out.Verdict.Action.Refuses() {
+		unscanned = failed
+	}
+	out.Edits = p.edits(m, &out.Verdict, out.AuthservID, out.Auth, unscanned)
+	out.Edits = append(out.Edits, r.seal(ctx, m, &out.Verdict)...)
+	out.Apply = !out.Verdict.Action.Refuses() && out.Verdict.Action != message.Discard &&
+		p.o.Policy.Mode != message.Observe
+	out.Took = time.Since(began)
+	p.o.Metrics.decided(out)
+	return out
+}
+
+// failed names the checks whose failure means that the mail must wait.
+func (p *Pipeline) failed(results []checks.Result) []string {
+	var names []string
+	for i := range results {
+		res := &results[i]
+		if res.Err == nil || p.onError(res.Check) == checks.OnErrorIgnore {
+			continue
+		}
+		if len(names) == 0 || names[len(names)-1] != res.Check {
+			names = append(names, res.Check)
+		}
+	}
+	return names
+}
+
+func (p *Pipeline) onError(check string) checks.OnError {
+	if o, ok := p.o.OnError[check]; ok {
+		return o
+	}
+	for _, s := range p.steps {
+		if s.spec.Name == check {
+			return cmp.Or(s.spec.OnError, checks.OnErrorTempFail)
+		}
+	}
+	return checks.OnErrorTempFail
+}
+
+// private reports whether the client has a private address that the operator
+// did not name: most likely a host of his own that he forgot.
+func (p *Pipeline) private(m *message.Message) bool {
+	c := m.Session.Client.Unmap()
+	return m.Role == message.Inbound && m.Peer == message.Stranger && c.IsValid() &&
+		(c.IsPrivate() || c.IsLoopback() || c.IsLinkLocalUnicast()) && !p.o.Roles.Ours(c)
+}
+
+// auth collects what Authentication-Results shall say.
+func (p *Pipeline) auth(results []checks.Result) []authres.Method {
+	var all []authres.Method
+	for i := range results {
+		all = append(all, results[i].Auth...)
+	}
+	return all
+}
+
+// seal asks the checks that sign, once the verdict stands.
+func (r *Run) seal(ctx context.Context, m *message.Message, v *message.Verdict) []message.Edit {
+	var edits []message.Edit
+	r.each(m, func(st *step, in *checks.Input) {
+		if s, ok := st.check.(checks.Sealer); ok {
+			e, err := s.Seal(ctx, in, v)
+			if err != nil {
+				r.p.o.Logger.Error("sealing failed", "check", st.spec.Name, "id", m.ID, "err", err)
+			}
+			edits = append(edits, e...)
+		}
+	})
+	return edits
+}
+
+// Record lets the checks that learn remember the message. It is called after
+// the reply and cannot change it.
+func (r *Run) Record(ctx context.Context, o *Outcome) {
+	if o.Message.Role == message.Reinject {
+		return
+	}
+	if !o.Verdict.Action.Refuses() {
+		r.p.o.Faults.Forget(o.Message)
+	}
+	r.each(o.Message, func(st *step, in *checks.Input) {
+		if s, ok := st.check.(checks.Recorder); ok {
+			if err := s.Record(ctx, in, &o.Verdict); err != nil && !errors.Is(err, context.Canceled) {
+				r.p.o.Logger.Warn("recording failed", "check", st.spec.Name, "id", o.Message.ID, "err", err)
+			}
+		}
+	})
+}
+
+// each calls f for every check that has to do with the message, with the
+// results of the checks that it named.
+func (r *Run) each(m *message.Message, f func(*step, *checks.Input)) {
+	for _, st := range r.p.steps {
+		if !st.runs(m.Role) {
+			continue
+		}
+		in := &checks.Input{Message: m, Prior: checks.Prior{}}
+		for _, d := range st.deps {
+			for _, t := range r.byStep[d] {
+				select {
+				case <-t.done:
+					in.Prior[t.step.spec.Name] = &t.result
+				default:
+				}
+			}
+		}
+		f(st, in)
+	}
+}
