@@ -1,0 +1,34 @@
+package main
+
+import (
+	"fmt"
+)
+
+type checkCmd struct {
+	Effective bool `help:"Print the configuration in effect, with every default filled in."`
+}
+
+// Run checks what a start would read: configuration, rules with their tests,
+// sections of checks. It asks nobody.
+func (c *checkCmd) Run(g *globals) error {
+	cfg, err := g.loadConfig()
+	if err != nil {
+		return g.configFailed(err)
+	}
+	e, resolver, err := newEngine(cfg, quiet(g.stderr))
+	if err != nil {
+		return g.configFailed(err)
+	}
+	resolver.Close()
+	if c.Effective {
+		text, err := cfg.Effective()
+		if err != nil {
+			return err
+		}
+		_, err = g.stdout.Write(text)
+		return err
+	}
+	_, err = fmt.Fprintf(g.stdout, "configuration is in order: %d file(s), %d checks, %d rules, mode %s\n",
+		len(cfg.Files), len(e.Specs), len(e.Rules.Texts)+len(e.Rules.Composites), cfg.Mode)
+	return err
+}

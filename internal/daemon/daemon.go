@@ -1,0 +1,272 @@
+// Package daemon runs milterd: it opens the sockets, serves milter sessions,
+// keeps the journal and the metrics, reloads the configuration and ends in
+// order. Everything that does the work lives elsewhere; this is the wiring.
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"milterd/internal/bridge"
+	"milterd/internal/config"
+	"milterd/internal/dns"
+	"milterd/internal/engine"
+	"milterd/internal/journal"
+	"milterd/internal/pipeline"
+	"milterd/message"
+	"milterd/milter"
+	"milterd/rules"
+)
+
+// Options is what a daemon needs to run.
+type Options struct {
+	// Load reads the configuration; called at start and for each reload.
+	Load    func() (*config.Config, error)
+	Version string
+	// User is whom to become once the sockets are open; empty stays as it is.
+	User string
+	// Listeners, when not empty, replace the sockets of the configuration.
+	Listeners []net.Listener
+	// Ephemeral keeps everything in memory: no journal, no key, no control
+	// socket. For the demonstration.
+	Ephemeral bool
+	// Rules are rule files beside those of the configuration.
+	Rules []rules.Source
+	// Report, if set, is told of every decided message.
+	Report func(*pipeline.Outcome)
+	// Ready, if set, is called when the daemon serves, with the address of its
+	// HTTP listener, empty when there is none.
+	Ready  func(http string)
+	Stderr io.Writer
+}
+
+// drainTime bounds the end: messages in flight have that long to finish.
+const drainTime = 30 * time.Second
+
+// daemon is a running milterd.
+type daemon struct {
+	o        Options
+	log      *slog.Logger
+	level    *slog.LevelVar
+	metrics  *metrics
+	resolver *dns.Resolver
+	host     engine.Host
+	bridge   *bridge.Bridge
+	server   *milter.Server
+	journal  *journal.Writer
+	serving  atomic.Bool
+	engine   atomic.Pointer[engine.Engine]
+	// retired counts pipelines of old configurations that end their messages.
+	retired sync.WaitGroup
+}
+
+// ConfigError is what is wrong with the configuration at the start;
+// engine.Problems takes it apart.
+type ConfigError struct{ Err error }
+
+func (e *ConfigError) Error() string { return e.Err.Error() }
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// Run serves until ctx ends. reload asks for another look at the
+// configuration; the answer goes into the log and the metrics. A configuration
+// that cannot be used at the start is returned as its error.
+func Run(ctx context.Context, o Options, reload <-chan struct{}) error {
+	cfg, err := o.Load()
+	if err != nil {
+		return &ConfigError{err}
+	}
+	d := &daemon{o: o, level: new(slog.LevelVar)}
+	d.level.Set(cfg.Log.Level.Level())
+	d.log = newLogger(o.Stderr, cfg.Log.Format, d.level)
+	d.metrics = newMetrics(o.Version)
+	// Sockets first, then the privileges go for good: everything else is opened
+	// by the user that will use it.
+	sockets, err := d.openSockets(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer sockets.close()
+	if o.User != "" {
+		if err := becomeUser(o.User, cfg); err != nil {
+			return err
+		}
+	}
+	if err := d.open(cfg); err != nil {
+		return err
+	}
+	defer d.closeAll()
+	return d.serve(ctx, cfg, sockets, reload)
+}
+
+// open makes everything that outlives a reload, and the first engine.
+func (d *daemon) open(cfg *config.Config) (err error) {
+	servers := make([]string, len(cfg.DNS.Servers))
+	for i, s := range cfg.DNS.Servers {
+		servers[i] = string(s)
+	}
+	d.resolver, err = dns.New(dns.Options{Servers: servers, Timeout: cfg.DNS.Timeout, Logger: d.log, Observe: d.metrics.dnsObserved})
+	if err != nil {
+		return err
+	}
+	hostname, err := os.Hostname()
+	if err != nil {
+		hostname = "localhost"
+	}
+	d.host = engine.Host{
+		Resolver: d.resolver, Registerer: d.metrics.registry,
+		Metrics:  pipeline.NewMetrics(d.metrics.registry),
+		Faults:   &pipeline.Faults{Tries: 3, Age: time.Hour},
+		MarkKey:  d.markKey(cfg),
+		Hostname: hostname, Version: d.o.Version,
+		Logger: d.log, Now: time.Now, Random: rand.Reader,
+		Rules: d.o.Rules,
+	}
+	e, err := engine.New(cfg, d.host)
+	if err != nil {
+		d.resolver.Close()
+		return &ConfigError{err}
+	}
+	d.engine.Store(e)
+	d.metrics.reloaded(true)
+
+	if !d.o.Ephemeral {
+		d.journal, err = journal.Open(journal.Options{
+			Dir: string(cfg.Journal.Path), MaxSize: int64(cfg.Journal.MaxSize), MaxAge: cfg.Journal.MaxAge, Now: time.Now, Logger: d.log,
+		})
+		if err != nil { // mail is worth more than its record
+			d.log.Error("no journal: verdicts will not be remembered", "err", err)
+		}
+	}
+	d.metrics.journal(d.journal)
+	l := &cfg.Limits
+	memory, files := message.NewBudget(int64(l.MemoryInflight)), message.NewBudget(int64(l.SpoolBytes))
+	d.metrics.budgets(memory, files)
+	d.bridge = bridge.New(bridge.Options{
+		Pipeline:     func() *pipeline.Pipeline { return d.engine.Load().Pipeline },
+		Report:       d.report,
+		LimitHit:     d.metrics.limitHit,
+		HeaderFields: l.HeaderFields, HeaderBytes: int(l.HeaderBytes), FromBytes: int(l.FromBytes), Recipients: l.Recipients,
+		Memory: memory, Files: files, SpoolDir: string(cfg.Spool), Logger: d.log,
+	})
+	d.server = &milter.Server{
+		IdleTime: l.Idle, FrameTime: l.FrameTime, ReplyTime: l.ReplyTime, MessageTime: l.MessageTime,
+		MaxFrame: int(l.MilterFrame), MaxConnections: l.Connections,
+		Logger: d.log, Hooks: d.metrics.hooks(),
+	}
+	d.bridge.Configure(d.server)
+	return nil
+}
+
+func (d *daemon) serve(ctx context.Context, cfg *config.Config, sockets *sockets, reload <-chan struct{}) error {
+	var services sync.WaitGroup
+	stop := make(chan struct{})
+	defer services.Wait()
+	defer close(stop)
+	if sockets.http != nil {
+		services.Go(func() { d.serveHTTP(sockets.http, d.public(), stop) })
+	}
+	if sockets.control != nil {
+		services.Go(func() { d.serveHTTP(sockets.control, d.controlled(), stop) })
+	}
+	failed := make(chan error, len(sockets.milter))
+	var accepting sync.WaitGroup
+	for _, l := range sockets.milter {
+		accepting.Go(func() { failed <- d.server.Serve(context.WithoutCancel(ctx), l) })
+	}
+	d.serving.Store(true)
+	d.log.Info("milterd serves", "version", d.o.Version, "mode", cfg.Mode, "sockets", addresses(sockets.milter), "checks", len(d.engine.Load().Specs))
+	d.notify("READY=1")
+	if d.o.Ready != nil {
+		d.o.Ready(sockets.httpAddress())
+	}
+
+	var cause error
+	for running := true; running; {
+		select {
+		case <-reload:
+			d.reload()
+		case err := <-failed:
+			if err != nil {
+				cause, running = err, false
+			}
+		case <-ctx.Done():
+			running = false
+		}
+	}
+	d.notify("STOPPING=1")
+	d.serving.Store(false)
+	d.log.Info("milterd ends, messages in flight are finished first")
+	end, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	if err := d.server.Shutdown(end); err != nil {
+		d.log.Warn("not all sessions ended by themselves", "err", err)
+	}
+	accepting.Wait()
+	d.bridge.Wait(end)
+	return cause
+}
+
+// reload builds the whole new engine and then swaps one pointer. What is wrong
+// with the new configuration is logged, and the old one stays.
+func (d *daemon) reload() {
+	d.notify("RELOADING=1")
+	defer d.notify("READY=1")
+	cfg, err := d.o.Load()
+	var e *engine.Engine
+	if err == nil {
+		e, err = engine.New(cfg, d.host)
+	}
+	if err != nil {
+		for _, problem := range engine.Problems(err) {
+			d.log.Error("reload refused, the running configuration stays", "problem", problem)
+		}
+		d.metrics.reloaded(false)
+		return
+	}
+	d.level.Set(cfg.Log.Level.Level())
+	old := d.engine.Swap(e)
+	d.retired.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), cfg.Limits.MessageTime)
+		defer cancel()
+		if err := old.Pipeline.Close(ctx); err != nil {
+			d.log.Debug("old configuration still in use", "err", err)
+		}
+	})
+	d.metrics.reloaded(true)
+	d.log.Info("configuration reloaded", "mode", cfg.Mode, "checks", len(e.Specs))
+	if note := needsRestart(old.Config, cfg); len(note) > 0 {
+		d.log.Warn("some changes take effect at the next start only", "keys", note)
+	}
+}
+
+func (d *daemon) closeAll() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	d.retired.Wait()
+	err := d.engine.Load().Pipeline.Close(ctx)
+	if d.journal != nil {
+		err = errors.Join(err, d.journal.Close(ctx))
+	}
+	if err = errors.Join(err, d.resolver.Close()); err != nil {
+		d.log.Warn("not everything ended cleanly", "err", err)
+	}
+}
+
+// report logs and stores a verdict.
+func (d *daemon) report(o *pipeline.Outcome) {
+	logVerdict(d.log, o)
+	if d.journal != nil {
+		d.journal.Add(journal.NewRecord(o, d.engine.Load().Config.Journal.Subjects))
+	}
+	if d.o.Report != nil {
+		d.o.Report(o)
+	}
+}

@@ -1,0 +1,115 @@
+package daemon
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"milterd/internal/config"
+	"milterd/internal/pipeline"
+	"milterd/message"
+)
+
+// newLogger writes key=value or JSON lines; both escape what could end a line.
+func newLogger(w io.Writer, format config.LogFormat, level slog.Leveler) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level, ReplaceAttr: tame}
+	if format == config.LogJSON {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// maxLogValue bounds a value in the log: some come from strangers.
+const maxLogValue = 256
+
+// maxLogStack lets the stack of a panic through whole.
+const maxLogStack = 16 << 10
+
+// tame bounds every text of a log line and makes it printable ASCII: terminals
+// and journal viewers act on more than control characters.
+func tame(_ []string, a slog.Attr) slog.Attr {
+	limit := maxLogValue
+	if a.Key == "stack" {
+		limit = maxLogStack
+	}
+	switch v := a.Value.Any().(type) {
+	case string:
+		if a.Key == "stack" {
+			v = strings.ReplaceAll(v, "\n", " | ")
+		}
+		a.Value = slog.StringValue(message.SafeText(v, limit))
+	case error:
+		a.Value = slog.StringValue(message.SafeText(v.Error(), limit))
+	}
+	return a
+}
+
+// logVerdict writes the one line that every message gets.
+func logVerdict(log *slog.Logger, o *pipeline.Outcome) {
+	if !log.Enabled(context.Background(), slog.LevelInfo) {
+		return
+	}
+	m, v := o.Message, &o.Verdict
+	attrs := make([]slog.Attr, 0, 20)
+	add := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
+	add("qid", m.QueueID)
+	add("id", m.ID)
+	add("role", string(m.Role))
+	add("peer", string(m.Peer))
+	if m.Session.Client.IsValid() {
+		add("client", m.Session.Client.String())
+	}
+	add("helo", m.Session.Helo)
+	add("login", m.Login)
+	attrs = append(attrs, slog.String("from", m.MailFrom.Raw), slog.Int("rcpts", len(m.Recipients)))
+	add("action", string(v.Action))
+	add("would", string(v.Would))
+	attrs = append(attrs, slog.Float64("score", v.Score))
+	add("by", v.DecidedBy)
+	add("mitigated", v.Mitigation)
+	add("hold", v.HoldReason)
+	add("findings", names(v.Findings))
+	add("auth", results(o))
+	add("failed", failures(o))
+	add("reply", v.Reply.String())
+	attrs = append(attrs, slog.Duration("took", o.Took.Round(10*time.Microsecond)))
+	log.LogAttrs(context.Background(), slog.LevelInfo, "verdict", attrs...)
+}
+
+func names(findings []message.Finding) string {
+	var b strings.Builder
+	for _, f := range findings {
+		if b.Len() > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(f.Name)
+	}
+	return b.String()
+}
+
+func results(o *pipeline.Outcome) string {
+	var b strings.Builder
+	for i := range o.Auth {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(o.Auth[i].Method + "=" + o.Auth[i].Result)
+	}
+	return b.String()
+}
+
+func failures(o *pipeline.Outcome) string {
+	var all []string
+	for i := range o.Results {
+		if err := o.Results[i].Err; err != nil {
+			all = append(all, o.Results[i].Check+": "+err.Error())
+		}
+	}
+	return strings.Join(all, "; ")
+}

@@ -1,0 +1,170 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"milterd/internal/config"
+	"milterd/milter"
+)
+
+// sockets are those that a daemon listens on.
+type sockets struct {
+	milter  []net.Listener
+	control net.Listener // nil when there is none
+	http    net.Listener // nil when there is none
+}
+
+// openSockets opens what the configuration names. Without its milter sockets a
+// daemon is useless, and without the control socket it cannot be asked; a
+// missing /metrics never stops mail.
+func (d *daemon) openSockets(ctx context.Context, cfg *config.Config) (*sockets, error) {
+	s := &sockets{milter: d.o.Listeners}
+	inherited, err := milter.Inherited()
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range inherited {
+		s.milter = append(s.milter, l)
+	}
+	if len(s.milter) == 0 {
+		for _, sock := range cfg.Listen {
+			l, err := listen(ctx, sock)
+			if err != nil {
+				s.close()
+				return nil, err
+			}
+			s.milter = append(s.milter, l)
+		}
+	}
+	if !d.o.Ephemeral {
+		if s.control, err = listen(ctx, cfg.Control); err != nil {
+			s.close()
+			return nil, err
+		}
+	}
+	if cfg.HTTP != "" {
+		var lc net.ListenConfig
+		if s.http, err = lc.Listen(ctx, "tcp", string(cfg.HTTP)); err != nil {
+			d.log.Warn("no /metrics and /healthz: the address cannot be opened", "http", string(cfg.HTTP), "err", err)
+			s.http = nil
+		}
+	}
+	return s, nil
+}
+
+func (s *sockets) close() {
+	for _, l := range append(append([]net.Listener{}, s.milter...), s.control, s.http) {
+		if l != nil {
+			l.Close()
+		}
+	}
+}
+
+func (s *sockets) httpAddress() string {
+	if s.http == nil {
+		return ""
+	}
+	return s.http.Addr().String()
+}
+
+func listen(ctx context.Context, s config.Socket) (net.Listener, error) {
+	addr, err := milter.ParseAddr(s.Address)
+	if err != nil {
+		return nil, err
+	}
+	if addr.Network == "unix" {
+		if err := socketDir(filepath.Dir(addr.Address)); err != nil {
+			return nil, fmt.Errorf("listen on %s: %w", s.Address, err)
+		}
+	}
+	return milter.Listen(ctx, addr, milter.ListenOptions{Mode: s.Mode, Group: s.Group})
+}
+
+// postfixGroup is who must reach the socket.
+const postfixGroup = "postfix"
+
+// socketDir makes the directory of a socket where it is missing. Made by root
+// it belongs to Postfix's group, set-gid, so that the socket in it does too:
+// Postfix reaches the socket without being in a group of ours, which would open
+// our keys to it.
+func socketDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	group, err := user.LookupGroup(postfixGroup)
+	if err != nil {
+		return nil // no Postfix on this host: the operator's key group says whose it is
+	}
+	gid, err := strconv.Atoi(group.Gid)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.Chown(dir, -1, gid), os.Chmod(dir, fs.ModeSetgid|0o750))
+}
+
+// becomeUser gives up root for good. The directories in which the user must
+// write are made his first.
+func becomeUser(name string, cfg *config.Config) error {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return err
+	}
+	uid, err := strconv.Atoi(u.Uid)
+	if err != nil {
+		return err
+	}
+	gid, err := strconv.Atoi(u.Gid)
+	if err != nil {
+		return err
+	}
+	dirs := []string{filepath.Dir(string(cfg.Journal.Path)), string(cfg.Journal.Path)}
+	for _, s := range append([]config.Socket{cfg.Control}, cfg.Listen...) {
+		if path, ok := strings.CutPrefix(s.Address, "unix:"); ok {
+			dirs = append(dirs, filepath.Dir(path))
+		}
+	}
+	for i, dir := range dirs {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
+			return err
+		}
+		owner := gid
+		if i >= 2 {
+			owner = -1 // sockets keep the group that Postfix needs
+		}
+		if ownable(dir) {
+			if err := os.Chown(dir, uid, owner); err != nil {
+				return err
+			}
+		}
+	}
+	return dropPrivileges(uid, gid)
+}
+
+// ownable keeps us from taking over a directory that others use: only one that
+// bears our name is given away.
+func ownable(dir string) bool { return strings.Contains(dir, "milterd") }
+
+func addresses(all []net.Listener) string {
+	names := make([]string, len(all))
+	for i, l := range all {
+		names[i] = l.Addr().Network() + ":" + l.Addr().String()
+	}
+	return strings.Join(names, " ")
+}
