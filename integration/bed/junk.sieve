@@ -1,0 +1,3 @@
+require ["fileinto", "mailbox"];
+# What nearly every tutorial tells mail operators to install.
+if header :is "X-Spam-Flag" "YES" { fileinto :create "Junk"; stop; }
