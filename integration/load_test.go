@@ -3,17 +3,21 @@ package integration
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"milterd/milter"
+	"milterd/milter/miltertest"
 )
 
 // A daemon by itself: ten thousand SMTP sessions that wait, as on a server whose
@@ -176,4 +180,72 @@ func openFiles(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return int(limit.Cur)
+}
+
+// Spoiled packets by the thousand, beside an honest session that must not notice.
+// MILTERD_TORTURE says how many; "make torture" sends a million.
+func TestTorture(t *testing.T) {
+	testBed(t)
+	want := 30_000
+	if n, err := strconv.Atoi(os.Getenv("MILTERD_TORTURE")); err == nil {
+		want = n
+	}
+	d, err := startDaemon("torture", DaemonConfig{YAML: "checks: {spf: {enabled: false}}\nlog: {level: error}\n"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := milter.Addr{Network: "unix", Address: d.Socket()}
+	honest, err := greeted(t.Context(), addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer honest.Close()
+	var spoiled atomic.Int64
+	abuse := func(until int) {
+		var tormentors sync.WaitGroup
+		for seed := range uint64(4) {
+			tormentors.Go(func() {
+				rnd := rand.New(rand.NewPCG(seed, uint64(until)))
+				for int(spoiled.Load()) < until {
+					conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: addr.Address, Net: "unix"})
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					spoiled.Add(int64(miltertest.Garbage(conn, rnd)))
+				}
+			})
+		}
+		tormentors.Wait()
+	}
+	abuse(want / 10) // what a daemon needs to get going
+	before := residentBytes(t, d)
+	var slowest time.Duration
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			began := time.Now()
+			out, err := honest.Send(t.Context(), milter.Envelope{From: joe, Rcpts: []milter.Recipient{{Address: alice}}, QueueID: "4HONEST"},
+				newMail(t, "never mind them").Bytes())
+			if err != nil || out.Reply.Refuses() {
+				t.Errorf("the honest session was disturbed: %v %v", out.Reply, err)
+				return
+			}
+			slowest = max(slowest, time.Since(began))
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	}()
+	abuse(want)
+	close(stop)
+	<-stopped
+	after := residentBytes(t, d)
+	check(t, after-before < 32<<20, "resident memory grew from %d to %d MiB", before>>20, after>>20)
+	check(t, d.proc.ended.Err() == nil, "milterd died: %s", d.Log.Tail(20))
+	fmt.Printf("%d spoiled packets: %d MiB resident before, %d after; the honest session's slowest message took %v\n",
+		spoiled.Load(), before>>20, after>>20, slowest.Round(time.Millisecond))
 }

@@ -181,7 +181,7 @@ func (s *Server) panicked(c *Conn, value any) {
 	}
 }
 
-// panicSite is the file and line that panicked: the first frame below the
+// panicSite is the function and line that panicked: the first frame below the
 // runtime's, seen from a deferred function.
 func panicSite() string {
 	pcs := make([]uintptr, 64)
@@ -193,7 +193,7 @@ func panicSite() string {
 		case strings.HasPrefix(f.Function, "runtime."):
 			inPanic = true
 		case inPanic:
-			return fmt.Sprintf("%s:%d", f.File, f.Line)
+			return fmt.Sprintf("%s:%d", f.Function, f.Line)
 		}
 		if !more {
 			return "unknown"

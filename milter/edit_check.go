@@ -101,18 +101,21 @@ func checkAddress(s string) error {
 	return nil
 }
 
+func malformedEdit(act wire.ModifyActCode) error {
+	return fmt.Errorf("milter: malformed edit %q", byte(act))
+}
+
 // decodeEdit reads an edit that a filter wrote; ok is false when the letter is
 // none of an edit.
 func decodeEdit(act wire.ModifyActCode, data []byte, leadingSpace bool) (e Edit, ok bool, err error) {
-	malformed := fmt.Errorf("milter: malformed edit %q", byte(act))
 	switch act {
 	case wire.ActInsertHeader, wire.ActChangeHeader:
 		if len(data) < 4 {
-			return e, true, malformed
+			return e, true, malformedEdit(act)
 		}
 		index := binary.BigEndian.Uint32(data)
 		if index > 1<<30 { // Postfix: bad change header index
-			return e, true, malformed
+			return e, true, malformedEdit(act)
 		}
 		e.Op, e.Index, data = OpInsertHeader, int(index), data[4:]
 		if act == wire.ActChangeHeader {
@@ -135,13 +138,13 @@ func decodeEdit(act wire.ModifyActCode, data []byte, leadingSpace bool) (e Edit,
 	}
 	first, rest, complete := cutString(data)
 	if !complete {
-		return e, true, malformed
+		return e, true, malformedEdit(act)
 	}
 	switch e.Op {
 	case OpInsertHeader, OpAddHeader, OpChangeHeader:
 		value, complete := parseString(rest)
 		if !complete || len(first) == 0 {
-			return e, true, malformed
+			return e, true, malformedEdit(act)
 		}
 		e.Name, e.Value = string(first), string(value)
 		if e.Op == OpChangeHeader && e.Value == "" {
@@ -160,13 +163,13 @@ func decodeEdit(act wire.ModifyActCode, data []byte, leadingSpace bool) (e Edit,
 	if takesArgs && len(rest) > 0 {
 		// libmilter and Postfix know one string of arguments, others send several.
 		if rest[len(rest)-1] != 0 {
-			return e, true, malformed
+			return e, true, malformedEdit(act)
 		}
 		if args := strings.Fields(strings.ReplaceAll(string(rest), "\x00", " ")); len(args) > 0 {
 			e.Args = args
 		}
 	} else if len(rest) > 0 {
-		return e, true, malformed
+		return e, true, malformedEdit(act)
 	}
 	return e, true, nil
 }

@@ -80,7 +80,7 @@ func (c *Conn) fill() error {
 	partial := len(c.in.waiting()) > 0
 	c.in.room(c.phase < phaseMail, c.srv.limits.maxFrame+4)
 	for {
-		if err := c.armRead(partial); err != nil {
+		if err := c.armRead(partial || c.phase == phaseNew); err != nil { // an MTA begins at once
 			return err
 		}
 		n, err := c.nc.Read(c.in.buf[c.in.w:])
@@ -114,22 +114,22 @@ func (c *Conn) fill() error {
 // Setting one costs as much as a small read, so the one between frames is set
 // an eighth too late and moved when that eighth is used up: silence is never cut
 // short, and mostly nothing needs to be done.
-func (c *Conn) armRead(partial bool) error {
+func (c *Conn) armRead(inFrame bool) error {
 	if c.leaving() {
 		return errDraining
 	}
 	if c.busy {
 		return nil // has one deadline for all
 	}
-	if partial && c.inFrame {
+	if inFrame && c.inFrame {
 		return nil // a slow frame gains nothing by more bytes
 	}
 	now := time.Now()
-	if !partial && !c.rearm && now.Before(c.refreshAt) {
+	if !inFrame && !c.rearm && now.Before(c.refreshAt) {
 		return nil
 	}
 	var deadline time.Time
-	if partial {
+	if inFrame {
 		deadline = now.Add(c.srv.limits.frame)
 	} else {
 		idle := c.srv.limits.idle
@@ -141,7 +141,7 @@ func (c *Conn) armRead(partial bool) error {
 	if c.forced || (c.draining && !c.inMessage) {
 		return errDraining
 	}
-	c.inFrame, c.rearm = partial, partial
+	c.inFrame, c.rearm = inFrame, inFrame
 	return c.nc.SetReadDeadline(deadline)
 }
 

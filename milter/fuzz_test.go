@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -211,4 +212,38 @@ func FuzzServer(f *testing.F) {
 			t.Fatalf("in pieces of %d it heard\n%q %s, else\n%q %s", split, heard, reason2, want, reason)
 		}
 	})
+}
+
+// lateConn says once that its time is over, then has something to read.
+type lateConn struct {
+	discardConn
+	late bool
+}
+
+func (c *lateConn) Read(p []byte) (int, error) {
+	if !c.late {
+		c.late = true
+		return 0, os.ErrDeadlineExceeded
+	}
+	return copy(p, "x"), nil
+}
+
+// A Shutdown that wakes a connection in the moment in which a message begins
+// does not take the message away.
+func TestWokenAsAMessageBegins(t *testing.T) {
+	for _, inMessage := range []bool{true, false} {
+		s := &Server{}
+		s.init()
+		c := newConn(s, &lateConn{discardConn: discardConn{new(bytes.Buffer)}}, "")
+		c.phase = phaseReady
+		c.wake(false) // it looked idle
+		c.setInMessage(inMessage)
+		err := c.fill()
+		if inMessage && (err != nil || string(c.in.waiting()) != "x") {
+			t.Errorf("in a message: %v, %q", err, c.in.waiting())
+		}
+		if !inMessage && err != errDraining {
+			t.Errorf("idle: %v", err)
+		}
+	}
 }

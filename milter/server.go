@@ -39,7 +39,7 @@ type Server struct {
 	Macros   map[wire.Stage][]string // macros wanted by stage, asked for where SETSYMLIST is offered
 
 	IdleTime      time.Duration // silence between frames, 600 s: longer than Postfix lets its client be silent
-	FrameTime     time.Duration // from the first byte of a frame that did not come whole to its last, 30 s
+	FrameTime     time.Duration // for a frame that did not come whole, and from accept to negotiation, 30 s
 	WriteTime     time.Duration // for one write, 30 s
 	ReplyTime     time.Duration // limit of the ctx of every event but EndOfMessage, 5 s
 	MessageTime   time.Duration // limit of the ctx of EndOfMessage, 25 s
@@ -73,7 +73,7 @@ type Hooks struct {
 	Connections   func(delta int)      // +1 accepted, -1 ended
 	Busy          func()               // a connection over MaxConnections
 	BadEdits      func(err error)      // Response.Edits could not be written; the message got 451
-	Panic         func(site string)    // a Session panicked at this source line
+	Panic         func(site string)    // a Session panicked in this function, at this line
 	AcceptError   func(err error)      // accept failed; tried again after a pause
 }
 

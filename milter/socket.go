@@ -100,14 +100,22 @@ func inetAddr(s, network, rest string) (Addr, error) {
 	if err != nil {
 		return Addr{}, fmt.Errorf("socket %q: %q is no port number", s, port)
 	}
+	name := host
 	if ip, err := netip.ParseAddr(host); err == nil {
 		if network == "tcp6" && ip.Is4() {
 			return Addr{}, fmt.Errorf("socket %q: %s is no IPv6 address", s, host)
 		}
-	} else if strings.ContainsAny(host, ":[]/ ") {
+		name = ip.Zone()
+	}
+	if strings.ContainsFunc(name, notInName) {
 		return Addr{}, fmt.Errorf("socket %q: %q is no host", s, host)
 	}
 	return Addr{network, net.JoinHostPort(host, strconv.FormatUint(n, 10))}, nil
+}
+
+// notInName tells what is neither in a host name nor in an interface's.
+func notInName(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '.' && r != '_'
 }
 
 // ListenOptions are about unix sockets only.

@@ -49,6 +49,9 @@ func TestParseAddr(t *testing.T) {
 		"inet:-1@127.0.0.1":              "no port number",
 		"inet6:8890@127.0.0.1":           "no IPv6 address",
 		"inet:8890@a b":                  "no host",
+		"inet:0@@":                       "no host",
+		"inet:0@fe80::1%a@b":             "no host",
+		"inet:0@fe80::1%eth0":            "tcp [fe80::1%eth0]:0",
 		"tcp:127.0.0.1:8890":             "none of unix",
 		"http://x":                       "none of unix",
 	} {
@@ -72,6 +75,7 @@ func FuzzParseAddr(f *testing.F) {
 	f.Add("inet:8890@127.0.0.1")
 	f.Add("unix:/x")
 	f.Add("inet6:[::1]:25")
+	f.Add("inet:0@fe80::1%a@")
 	f.Fuzz(func(t *testing.T, s string) {
 		a, err := ParseAddr(s)
 		if err != nil {

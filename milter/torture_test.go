@@ -1,99 +1,28 @@
 package milter_test
 
 import (
-	"encoding/binary"
-	"io"
 	"math/rand/v2"
 	"net"
 	"runtime"
-	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"milterd/milter"
 	"milterd/milter/miltertest"
 )
 
-// honestFrames are the packets of one SMTP session, to be spoiled.
-func honestFrames() [][]byte {
-	return [][]byte{
-		miltertest.Frame('O', miltertest.Negotiation(6, 0x1ff, 0x1fffff)),
-		miltertest.Frame('D', "C", miltertest.Strings("j", "mx", "{client_addr}", "192.0.2.1")),
-		miltertest.Frame('C', "host\x004\x00\x19192.0.2.1\x00"),
-		miltertest.Frame('H', "host\x00"),
-		miltertest.Frame('D', "M", miltertest.Strings("{auth_authen}", "joe")),
-		miltertest.Frame('M', "<a@b>\x00SIZE=1\x00"),
-		miltertest.Frame('R', "<c@d>\x00"),
-		miltertest.Frame('T'),
-		miltertest.Frame('L', "Subject\x00 x\x00"),
-		miltertest.Frame('L', "From\x00 y\n z\x00"),
-		miltertest.Frame('N'),
-		miltertest.Frame('B', "body\r\n"),
-		miltertest.Frame('E'),
-		miltertest.Frame('A'),
-	}
-}
-
-// mutate spoils one or more bytes of a packet, its length included.
-func mutate(rnd *rand.Rand, frame []byte) []byte {
-	frame = slices.Clone(frame)
-	for range 1 + rnd.IntN(3) {
-		if len(frame) == 0 {
-			break
-		}
-		switch i := rnd.IntN(len(frame)); rnd.IntN(6) {
-		case 0:
-			frame[i] ^= 1 << rnd.IntN(8)
-		case 1:
-			frame[i] = byte(rnd.Uint32())
-		case 2:
-			frame = frame[:i]
-		case 3:
-			frame = slices.Insert(frame, i, make([]byte, rnd.IntN(40))...)
-		case 4:
-			if len(frame) >= 4 {
-				binary.BigEndian.PutUint32(frame, rnd.Uint32N(1<<rnd.UintN(32)))
-			}
-		case 5:
-			frame = append(frame, frame...)
-		}
-	}
-	return frame
-}
-
-// sendGarbage opens connections and sends each a session in which later and
-// later packets are spoiled, until the server hangs up.
-func sendGarbage(t *testing.T, addr milter.Addr, seed uint64, conns int) (mutated int) {
+// sendGarbage opens connections and spoils a session on each.
+func sendGarbage(t *testing.T, addr milter.Addr, seed uint64, conns int) (spoiled int) {
 	rnd := rand.New(rand.NewPCG(seed, seed))
 	for range conns {
-		nc, err := net.Dial(addr.Network, addr.Address)
+		conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: addr.Address, Net: "unix"})
 		if err != nil {
 			t.Error(err)
-			return mutated
+			return spoiled
 		}
-		stream := []byte{}
-		honest := rnd.IntN(14)
-		for i, frame := range honestFrames() {
-			if i >= honest {
-				frame = mutate(rnd, frame)
-				mutated++
-			}
-			stream = append(stream, frame...)
-		}
-		for range 8 {
-			stream = append(stream, mutate(rnd, honestFrames()[rnd.IntN(14)])...)
-			mutated++
-		}
-		nc.SetDeadline(time.Now().Add(20 * time.Second))
-		nc.Write(stream)
-		if rnd.IntN(2) == 0 {
-			nc.(*net.UnixConn).CloseWrite()
-			io.Copy(io.Discard, nc)
-		}
-		nc.Close()
+		spoiled += miltertest.Garbage(conn, rnd)
 	}
-	return mutated
+	return spoiled
 }
 
 // A thousand connections that wait cost little each.
