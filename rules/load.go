@@ -73,6 +73,10 @@ func (l *loader) read(s Source) {
 		l.order = append(l.order, name)
 	}
 	for name, m := range f.Groups {
+		if m.Pos.IsZero() { // nothing stands behind the name
+			at := n.Key("groups").Key(name)
+			m.Pos, m.path = at.Pos(), at.Path()
+		}
 		if below, ok := l.groups[name]; ok {
 			m.Pos, m.path = below.Pos, below.path
 			below.Rules.over(m.Rules)

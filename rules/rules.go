@@ -26,7 +26,8 @@
 //	describe  one line for people
 //	header: F         field F, each occurrence by itself, unfolded and decoded (RFC 2047)
 //	header_raw: F     the same as received: folds, encoded words, the blank after the colon
-//	body:             the decoded text parts, HTML as its reader sees it, joined by line feeds
+//	body:             the decoded text parts, HTML as its reader sees it, joined by line feeds;
+//	                  a run of white space is one line feed if a line ends in it, else one blank
 //	envelope.from:    the reverse-path without brackets; the null sender is an empty text
 //	envelope.rcpt:    each forward-path without brackets
 //	from_addr:        each address of the From field
@@ -38,7 +39,8 @@
 //	exists    instead of match: true, there is such a text; false, there is none
 //	when      an expression over names, see below
 //	score     points, from -1000 to 1000; without one the rule is a fact worth 0
-//	state     active; shadow: counted and shown, never scored; off: not even run
+//	state     active; shadow: counted and shown, never scored, and seen by composites in
+//	          shadow only; off: not even run
 //	tests     what must hit and what must miss, see below
 //
 // For a header the condition stands beside the text, as above. The other texts

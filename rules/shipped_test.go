@@ -43,16 +43,20 @@ func TestShipped(t *testing.T) {
 		if r.Describe == "" || strings.HasSuffix(r.Describe, ".") {
 			t.Errorf("%s: %s: describe is %q, want a line without a full stop", r.Pos, r.Name, r.Describe)
 		}
-		if r.Name != "GTUBE" && r.Score >= 4 {
-			t.Errorf("%s: %s: %g points, as much as a threshold", r.Pos, r.Name, r.Score)
+		if r.Name != "GTUBE" && r.Score > 3 {
+			t.Errorf("%s: %s: %g points, want at most 3", r.Pos, r.Name, r.Score)
 		}
 		if !strings.HasPrefix(r.Pos.File, "shipped/") {
 			t.Errorf("%s stands at %s", r.Name, r.Pos)
 		}
 	}
 	for name, s := range set.Scores {
-		if s.Points >= 4 || strings.HasSuffix(name, "_TEMPERROR") && s.Points != 0 {
-			t.Errorf("%s: %s: %g points", s.Pos, name, s.Points)
+		most := 3.0
+		if strings.HasPrefix(name, "AUTHOR_") { // there is no author: mode score files such mail
+			most = 6
+		}
+		if s.Points > most || strings.HasSuffix(name, "_TEMPERROR") && s.Points != 0 {
+			t.Errorf("%s: %s: %g points, want at most %g, and 0 for trouble in the DNS", s.Pos, name, s.Points, most)
 		}
 	}
 

@@ -147,41 +147,84 @@ func (s *search) body() error {
 }
 
 // text returns what people read: the text parts in their order, those in HTML as
-// they show, with a line feed between them.
+// they show, with a line feed between them. White space is squeezed as in HTML: a
+// run of it is one line feed if a line ends in it, else one blank.
 func (s *search) text(tree *mime.Tree) string {
-	var all string
-	var joined strings.Builder
+	var all strings.Builder
 	for _, part := range tree.Parts {
 		if !part.IsText() {
 			continue
 		}
-		left := s.check.limits.text - len(all) - joined.Len()
+		left := s.check.limits.text - all.Len() - len("\n")
 		if left <= 0 {
 			s.facts |= 1 << mime.LimitText
 			break
 		}
 		text, facts := part.Text()
 		s.facts |= facts
-		if part.Type == "text/html" {
+		isHTML := part.Type == "text/html"
+		if isHTML {
 			text = mime.HTMLText(text, left)
 		} else if len(text) > left {
 			s.facts |= 1 << mime.LimitText
 			text = cut(text, left)
 		}
-		switch {
-		case text == "":
-		case all == "" && joined.Len() == 0:
-			all = text // most messages have one text: no need to copy it
-		default:
-			if joined.Len() == 0 {
-				joined.WriteString(all)
-				all = ""
-			}
-			joined.WriteByte('\n')
-			joined.WriteString(text)
+		if all.Len() > 0 {
+			all.WriteByte('\n')
+		}
+		all.Grow(len(text))
+		if isHTML {
+			all.WriteString(text)
+		} else {
+			squeeze(&all, text)
 		}
 	}
-	return all + joined.String()
+	return strings.TrimSuffix(all.String(), "\n")
+}
+
+const nbsp = "\u00a0" // the no-break space
+
+// squeeze writes text with its white space squeezed, none of it around.
+func squeeze(to *strings.Builder, text string) {
+	text = strings.Trim(text, " \t\n\f\r"+nbsp)
+	from := 0 // of what is not written yet
+	for i := 0; i < len(text); {
+		if c := text[i]; c > ' ' && c != nbsp[0] {
+			i++
+			continue
+		}
+		gap, end := byte(' '), i
+		for n := spaceAt(text, end); n > 0; n = spaceAt(text, end) {
+			if text[end] == '\n' {
+				gap = '\n'
+			}
+			end += n
+		}
+		if end == i || end == i+1 && text[i] == gap { // no space, or one as it should be
+			i++
+			continue
+		}
+		to.WriteString(text[from:i])
+		to.WriteByte(gap)
+		from, i = end, end
+	}
+	to.WriteString(text[from:])
+}
+
+// spaceAt returns the length of the white space character at i, 0 if there is
+// none. The no-break space counts.
+func spaceAt(text string, i int) int {
+	if i < len(text) {
+		switch text[i] {
+		case ' ', '\t', '\n', '\f', '\r':
+			return 1
+		case nbsp[0]:
+			if i+1 < len(text) && text[i+1] == nbsp[1] {
+				return 2
+			}
+		}
+	}
+	return 0
 }
 
 // cut shortens text to at most n bytes, between two characters.

@@ -2,6 +2,7 @@ package match
 
 import (
 	"fmt"
+	"math/bits"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -18,9 +19,9 @@ const (
 
 // Cost says what an expression takes to search for.
 type Cost struct {
-	// Literals are lower-case texts of which every match contains one, once it
-	// is folded to lower case. Where there are none the expression is Costly:
-	// it has to be tried on every text.
+	// Literals are texts of which every match contains one, once it is folded:
+	// letters to lower case, white space to blanks. Where there are none the
+	// expression is Costly: it has to be tried on every text.
 	Literals []string
 	Costly   bool
 }
@@ -46,8 +47,9 @@ type literals struct {
 
 // best returns the list that is better to search for, nil when none is good.
 func (l literals) best() []string {
-	if better(l.exact, l.need) {
-		return l.exact
+	exact := reduce(l.exact)
+	if better(exact, l.need) {
+		return exact
 	}
 	if better(l.need, nil) {
 		return l.need
@@ -55,14 +57,24 @@ func (l literals) best() []string {
 	return nil
 }
 
-// better says whether it is better to search for a than for b: longer literals
-// are rarer, fewer are faster.
-func better(a, b []string) bool {
-	la, lb := shortest(a), shortest(b)
-	if la < minLiteral || len(a) > maxLiterals {
-		return false
+// reduce leaves out literals that contain another one, which is enough.
+func reduce(list []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(long string) bool {
+		return slices.ContainsFunc(list, func(short string) bool { return len(short) < len(long) && strings.Contains(long, short) })
+	})
+}
+
+// better says whether it is better to search for a than for b.
+func better(a, b []string) bool { return worth(a) > worth(b) }
+
+// worth says how good it is to search for a list of literals, 0 when it is no
+// good: longer ones are rarer, fewer are, too.
+func worth(list []string) int {
+	n := shortest(list)
+	if n < minLiteral || len(list) > maxLiterals {
+		return 0
 	}
-	return la > lb || la == lb && len(a) < len(b)
+	return 100 + 2*min(n, maxNeedle) - bits.Len(uint(len(list)-1))
 }
 
 func shortest(list []string) int {
@@ -124,16 +136,19 @@ func ofRune(r rune, fold bool) literals {
 
 // ofClass is what a class of characters matches, if they are few.
 func ofClass(ranges []rune) literals {
-	const few = 16
+	const few = 4 // once they are folded: a letter in both cases is one
 	var exact []string
 	count := 0
 	for i := 0; i+1 < len(ranges); i += 2 {
 		lo, hi := ranges[i], ranges[i+1]
-		if count += int(hi-lo) + 1; count > few || lo <= utf8.RuneError && utf8.RuneError <= hi {
+		if count += int(hi-lo) + 1; count > 4*few || lo <= utf8.RuneError && utf8.RuneError <= hi {
 			return literals{}
 		}
 		for r := lo; r <= hi; r++ {
 			exact = union(exact, []string{folded(r)})
+		}
+		if len(exact) > few {
+			return literals{}
 		}
 	}
 	return literals{exact: exact}
@@ -184,10 +199,31 @@ func alternate(subs []*syntax.Regexp) literals {
 	if !exact || len(all.exact) > maxLiterals {
 		all.exact = nil
 	}
-	if !need || len(all.need) > maxLiterals {
+	if !need {
+		all.need = nil
+	}
+	all.need = reduce(all.need)
+	// Too many? Their beginnings may be fewer.
+	for n := maxNeedle; len(all.need) > maxLiterals && n >= minLiteral; n /= 2 {
+		var short []string
+		for _, l := range all.need {
+			short = union(short, []string{beginning(l, n)})
+		}
+		all.need = reduce(short)
+	}
+	if len(all.need) > maxLiterals {
 		all.need = nil
 	}
 	return all
+}
+
+// beginning returns the first n bytes of s, or a few more: no less than whole
+// characters.
+func beginning(s string, n int) string {
+	for n < len(s) && !utf8.RuneStart(s[n]) {
+		n++
+	}
+	return s[:min(n, len(s))]
 }
 
 func longest(list []string) int {
@@ -217,12 +253,13 @@ func union(a, b []string) []string {
 	return a
 }
 
-// Folding maps texts so that what RE2 takes for equal under (?i) becomes equal,
-// as far as ASCII letters are concerned: to lower case, and the two characters
-// beyond ASCII whose other case is an ASCII letter, U+017F (long s) and U+212A
-// (Kelvin sign). It works byte by byte, so what contains a text contains, folded,
-// the folded text; that holds for broken UTF-8 as well, since both characters
-// begin with a byte that never stands inside another.
+// Folding maps texts so that what expressions commonly take for equal becomes
+// equal: ASCII letters to lower case, as (?i) does, with the two characters beyond
+// ASCII whose other case is an ASCII letter, U+017F (long s) and U+212A (Kelvin
+// sign); and white space to blanks, as \s does. It works byte by byte, so what
+// contains a text contains, folded, the folded text; that holds for broken UTF-8
+// as well, since both characters begin with a byte that never stands inside
+// another.
 const (
 	longS  = "\u017f"
 	kelvin = "\u212a"
@@ -234,13 +271,19 @@ func folded(r rune) string {
 		return "s"
 	case r == '\u212a':
 		return "k"
+	case r < utf8.RuneSelf:
+		return string(rune(fold(byte(r))))
 	}
-	return string(lower(r))
+	return string(r)
 }
 
-func lower[T byte | rune](c T) T {
-	if 'A' <= c && c <= 'Z' {
+// fold folds one byte.
+func fold(c byte) byte {
+	switch {
+	case 'A' <= c && c <= 'Z':
 		return c + 'a' - 'A'
+	case '\t' <= c && c <= '\r':
+		return ' '
 	}
 	return c
 }
@@ -258,7 +301,7 @@ func appendFolded(to []byte, text string) []byte {
 			c = 'k'
 			i += len(kelvin) - 1
 		}
-		to = append(to, lower(c))
+		to = append(to, fold(c))
 	}
 	return to
 }

@@ -2,11 +2,12 @@
 // engine under the text rules and knows nothing of mail.
 //
 // Nearly every expression that people write for mail contains words. So before
-// an expression is tried, the text is searched for the literals of which every
-// match of it must contain one, folded to lower case. This is many times faster
-// than the expression, and for most expressions and most texts it is also the
-// end. An expression without such literals is tried on every text: [Analyse]
-// tells which those are.
+// any of them is tried, one pass over the text finds the literals of which every
+// match must contain one, whatever their case. For most expressions and most
+// texts that is the end. The others are tried around the places where one of
+// their literals stands, if their matches are of bounded length, else on the whole
+// text. An expression without such literals has to be tried on every text:
+// [Analyse] tells which those are.
 //
 //	set, err := match.Compile([]match.Pattern{{ID: 1, Expr: `(?i)\burgent\b.{0,20}\binvoice\b`}})
 //	run := match.NewRun(match.Limits{Pattern: 50 * time.Millisecond, All: 2 * time.Second}, time.Now)
@@ -19,10 +20,9 @@
 package match
 
 import (
-	"bytes"
 	"fmt"
 	"regexp"
-	"slices"
+	"regexp/syntax"
 	"time"
 )
 
@@ -36,12 +36,13 @@ type Pattern struct {
 // A Set is a list of compiled patterns, ready for use from many goroutines.
 type Set struct {
 	patterns []pattern
-	literals int // of all patterns; 0 means that no text needs to be folded
+	machine  *automaton // of the literals; nil when there are none
 }
 
 type pattern struct {
 	id       int
-	literals [][]byte // folded; every match contains one of them; none: it must be tried
+	literals []string // folded; every match contains one of them; none: it must be tried
+	reach    int      // the most bytes of a match
 	re       *regexp.Regexp
 }
 
@@ -49,6 +50,7 @@ type pattern struct {
 // that does not compile is an error.
 func Compile(patterns []Pattern) (*Set, error) {
 	s := &Set{patterns: make([]pattern, len(patterns))}
+	some := false
 	for i, p := range patterns {
 		if p.ID < 0 {
 			return nil, fmt.Errorf("match: a pattern with the number %d", p.ID)
@@ -57,15 +59,20 @@ func Compile(patterns []Pattern) (*Set, error) {
 		if err != nil {
 			return nil, fmt.Errorf("match: %w", err)
 		}
-		cost, err := Analyse(p.Expr)
+		parsed, err := syntax.Parse(p.Expr, syntax.Perl)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("match: %w", err)
 		}
-		s.patterns[i] = pattern{id: p.ID, re: re}
-		for _, l := range cost.Literals {
-			s.patterns[i].literals = append(s.patterns[i].literals, []byte(l))
+		parsed = parsed.Simplify()
+		s.patterns[i] = pattern{p.ID, literalsOf(parsed).best(), reach(parsed), re}
+		some = some || s.patterns[i].literals != nil
+	}
+	if some {
+		machine, full := newAutomaton(s.patterns, maxCells)
+		for _, i := range full {
+			s.patterns[i].literals = nil
 		}
-		s.literals += len(cost.Literals)
+		s.machine = machine
 	}
 	return s, nil
 }
@@ -76,12 +83,18 @@ func Compile(patterns []Pattern) (*Set, error) {
 // unfinished instead.
 func (s *Set) Match(r *Run, text string) {
 	mark := r.now()
-	if s.literals > 0 {
-		r.fold = appendFolded(r.fold[:0], text)
+	exact := true // places in what is scanned are places in text
+	if s.machine != nil {
+		r.found.reset(len(s.patterns))
+		scanned := text
+		if unfolded(text) {
+			scanned, exact = string(appendFolded(nil, text)), false
+		}
+		s.machine.scan(scanned, &r.found)
 	}
 	for i := range s.patterns {
 		p := &s.patterns[i]
-		if r.settled(p.id) || len(p.literals) > 0 && !p.possible(r.fold) {
+		if r.settled(p.id) || p.literals != nil && r.found.first[i] == 0 && !r.found.anywhere[i] {
 			continue
 		}
 		began := r.now()
@@ -90,7 +103,12 @@ func (s *Set) Match(r *Run, text string) {
 			r.settle(p.id)
 			continue
 		}
-		loc := p.re.FindStringIndex(text)
+		var loc []int
+		if exact && p.literals != nil && p.reach <= maxReach && !r.found.anywhere[i] {
+			loc = p.near(text, &r.found, r.found.first[i])
+		} else {
+			loc = p.re.FindStringIndex(text)
+		}
 		took := r.now().Sub(began)
 		if loc != nil {
 			r.Hits = append(r.Hits, Hit{p.id, text[loc[0]:loc[1]]})
@@ -102,11 +120,6 @@ func (s *Set) Match(r *Run, text string) {
 		}
 	}
 	r.spent += r.now().Sub(mark)
-}
-
-// possible says whether a text, folded, has one of the literals.
-func (p *pattern) possible(folded []byte) bool {
-	return slices.ContainsFunc(p.literals, func(l []byte) bool { return bytes.Contains(folded, l) })
 }
 
 // Limits bound a [Run]. 0 is no bound.
@@ -133,7 +146,7 @@ type Run struct {
 	now    func() time.Time
 	spent  time.Duration
 	done   []uint64 // a bit for each pattern that needs no further look
-	fold   []byte   // room for a folded text
+	found  found    // in the text at hand
 }
 
 // A Hit is a match.

@@ -68,6 +68,8 @@ func TestAnalyse(t *testing.T) {
 		want []string // nil: costly
 	}{
 		{`(?i)\burgent\b.{0,20}\b(payment|invoice)\b`, []string{"payment", "invoice"}},
+		{`(?i)\burgently\b.{0,20}\b(payment|invoice)\b`, []string{"urgently"}},
+		{`(?i)\b(?:pay|send)\b.{0,20}\b(payment|invoice)\b`, []string{"payment", "invoice"}},
 		{`Viagra`, []string{"viagra"}},
 		{`(?i)viagra|cialis|levitra`, []string{"viagra", "cialis", "levitra"}},
 		{`(?i)via?gra`, []string{"viagra", "vigra"}},
@@ -79,6 +81,9 @@ func TestAnalyse(t *testing.T) {
 		{`bonjour \x{fffd}ami`, []string{"bonjour "}},
 		{`(?i)k\bs?x{2}`, []string{"ksxx", "kxx"}},
 		{`\d{3}-\d{4}`, nil},
+		{`next\sof\skin|nex\w+|\snext`, []string{"nex"}},
+		{`(?i)(?:ab|cd)[ \t]ef?gh`, []string{"ab efgh", "ab egh", "cd efgh", "cd egh"}},
+		{`\b\d{1,3}[.,]?\s?million`, []string{"million"}},
 		{`(foo|b.r)`, nil},
 		{`(foo)?`, nil},
 		{`(foo)*`, nil},
@@ -166,6 +171,24 @@ func TestLimits(t *testing.T) {
 	})
 }
 
+// However many places and literals there are: nothing is lost, and memory stays
+// bounded.
+func TestMany(t *testing.T) {
+	text := strings.Repeat("abc ", maxPlaces) + "abc xyz"
+	if got := hits(t, []string{text}, "abc xyz", "abc.xyz", `abc\b.?$`); !slices.Equal(got, []string{"0 abc xyz", "1 abc xyz"}) {
+		t.Errorf("got %q", got)
+	}
+	var some []pattern
+	for i := range 1000 {
+		some = append(some, pattern{literals: []string{fmt.Sprintf("%08x", i*104729), "common"}})
+	}
+	_, none := newAutomaton(some, maxCells)
+	a, out := newAutomaton(some, 20_000)
+	if none != nil || len(out) < 100 || len(out) > 990 || len(a.next) > 20_000 {
+		t.Errorf("with room %d are left out, without %d of a thousand, %d cells", len(none), len(out), len(a.next))
+	}
+}
+
 // A text seen again and again says nothing about the next one: here each is
 // another one, of made-up words and few of those that rules look for.
 func BenchmarkMatch(b *testing.B) {
@@ -226,14 +249,17 @@ func FuzzMatch(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r := NewRun(Limits{}, stopped)
-		set.Match(r, text)
-		var want []Hit
-		if loc := re.FindStringIndex(text); loc != nil {
-			want = []Hit{{7, text[loc[0]:loc[1]]}}
-		}
-		if !reflect.DeepEqual(r.Hits, want) {
-			t.Fatalf("%q on %q: %v, want %v", expr, text, r.Hits, want)
+		filler := strings.Repeat("lorem ipsum\n€ ", 20)
+		for _, text := range []string{text, text + text, filler + text, filler + text + filler, text + filler + text + filler[1:] + text} {
+			r := NewRun(Limits{}, stopped)
+			set.Match(r, text)
+			var want []Hit
+			if loc := re.FindStringIndex(text); loc != nil {
+				want = []Hit{{7, text[loc[0]:loc[1]]}}
+			}
+			if !reflect.DeepEqual(r.Hits, want) {
+				t.Fatalf("%q on %q: %v, want %v", expr, text, r.Hits, want)
+			}
 		}
 		cost, err := Analyse(expr)
 		if err != nil {

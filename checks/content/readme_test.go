@@ -1,0 +1,60 @@
+package content
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"testing"
+
+	"milterd/rules"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The README tells every finding with the points that it really brings, and its
+// examples work.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := shippedSet(t)
+	got, want := map[string]string{}, map[string]string{}
+	for _, row := range regexp.MustCompile(`(?m)^\| ([A-Z0-9_]+) \| ([0-9.]+) \|`).FindAllStringSubmatch(string(readme), -1) {
+		got[row[1]] = row[2]
+	}
+	for _, f := range Spec(nil).Findings {
+		want[f.Name] = fmt.Sprint(set.Scores[f.Name].Points)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	known := make([]string, 0, len(want))
+	for name := range want {
+		known = append(known, name)
+	}
+	for name := range set.Scores {
+		known = append(known, name)
+	}
+	examples := 0
+	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(readme, -1) {
+		if string(block[1][:7]) == "checks:" {
+			var file struct {
+				Checks struct {
+					Content config `yaml:"content"`
+				} `yaml:"checks"`
+			}
+			if err := section(block[1]).Decode(&file); err != nil || file.Checks.Content != defaults() {
+				t.Errorf("%s%+v, %v", block[1], file, err)
+			}
+			continue
+		}
+		examples++
+		if _, err := rules.Load(append(rules.Shipped(), rules.Source{Name: "rules.d/own.yaml", Text: block[1]}), known); err != nil {
+			t.Errorf("%s%v", block[1], err)
+		}
+	}
+	if examples != 2 {
+		t.Errorf("%d examples", examples)
+	}
+}
