@@ -1,0 +1,103 @@
+# milterd. "make" lists the words; each does one thing and says how it went.
+
+MAKEFLAGS += --no-print-directory
+SHELL     := /bin/bash
+GO        ?= go
+T         ?= 30s# for each fuzz target
+
+VERSION     ?= $(or $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null)),0.1.0-dev)
+STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+TALLY       := bin/tally
+
+# A copy of the tree that git calls somebody else's still builds.
+export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=false)
+
+# Public test data that is no part of this project; tests that want it say so
+# when it is missing.
+ifneq ($(wildcard ../shared/suites),)
+export MILTERD_SUITES ?= $(abspath ../shared/suites)
+endif
+ifneq ($(wildcard ../shared/corpora),)
+export MILTERD_CORPORA ?= $(abspath ../shared/corpora)
+endif
+
+# The end-to-end tests are a package of their own: they want root, a mail server
+# and the machine to themselves.
+units = $$($(GO) list ./... | grep -v /integration$$)
+bed   = MILTERD_BED=required MILTERD_BIN=$(CURDIR)/bin/milterd
+# Ten thousand connections are ten thousand files.
+files = ulimit -n 20000 2>/dev/null || ulimit -n $$(ulimit -Hn)
+
+.PHONY: help build run test race lint fuzz bench integration torture docs clean gofmt tools
+
+help: ## list these words
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+build: ## the daemon, one static binary: bin/milterd
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/milterd ./cmd/milterd
+
+run: build ## the demonstration: mail played to a daemon on loopback
+	@bin/milterd serve --demo --play
+
+test: $(TALLY) ## everything, on any Debian with Go and root; ends with a count
+	@rm -f bin/tally.jsonl
+	@$(TALLY) step  "mail servers for the tests" integration/install.sh
+	@$(TALLY) step  "C compiler for the race detector" $(MAKE) tools
+	@$(TALLY) step  build       $(MAKE) build
+	@$(TALLY) step  gofmt       $(MAKE) gofmt
+	@$(TALLY) step  "go vet"    $(GO) vet ./...
+	@$(TALLY) step  staticcheck $(STATICCHECK) ./...
+	@$(TALLY) step  demonstration bin/milterd serve --demo --play
+	@$(TALLY) tests unit        $(GO) test -json $(units)
+	@$(TALLY) tests race        $(GO) test -json -race $(units)
+	@$(files); $(bed) $(TALLY) tests integration $(GO) test -json -count=1 ./integration
+	@$(TALLY) sum
+
+race: tools ## all tests but the end-to-end ones, under the race detector
+	@$(GO) test -race $(units)
+
+lint: gofmt ## gofmt, go vet, staticcheck
+	@$(GO) vet ./...
+	@$(STATICCHECK) ./...
+
+fuzz: ## every fuzz target in turn, T=30s for each
+	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sort | { status=0; \
+	while IFS=: read -r file target; do \
+	  target=$${target#func }; echo "== $$(dirname $$file) $$target"; \
+	  $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(T) "$$(dirname $$file)" </dev/null || status=1; \
+	done; exit $$status; }
+
+# BENCH_DIR is the folder of an outer harness with a program run-peers that plays
+# one message set to several milters; bench/README.md tells more.
+BENCH_DIR   ?= ../shared/bench
+BENCH_PEERS ?= null
+bench: build ## benchmarks of the packages, then milterd beside other milters
+	@$(GO) test -run '^$$' -bench . -benchmem $(units)
+	@if [ -x '$(BENCH_DIR)/run-peers' ]; then \
+	  BENCH_EXTRA=$(CURDIR)/bench/extra.d BENCH_RESULTS=$(CURDIR)/bench/results $(BENCH_DIR)/run-peers --peers '$(BENCH_PEERS)' $(BENCH_ARGS); \
+	else echo "*** NOT MEASURED: there is no harness at $(BENCH_DIR) (BENCH_DIR names it) ***"; fi
+
+integration: build ## a real Postfix and Dovecot around bin/milterd
+	@integration/install.sh
+	@$(files); $(bed) $(GO) test -count=1 ./integration
+
+torture: build ## a million spoiled packets beside an honest session
+	@$(files); $(bed) MILTERD_TORTURE=1000000 $(GO) test -count=1 -v -timeout 30m -run '^TestTorture$$' ./integration
+
+docs: build ## write the generated parts of the documents again, and try their examples
+	@MILTERD_BIN=$(CURDIR)/bin/milterd $(GO) test -count=1 ./internal/archtest -update
+
+clean: ## remove what was built
+	@rm -rf bin
+
+# What the words above lean on.
+
+gofmt:
+	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt would change:"; echo "$$out"; exit 1; }
+
+$(TALLY): $(wildcard internal/archtest/tally/*.go)
+	@$(GO) build -o $@ ./internal/archtest/tally
+
+tools:
+	@command -v "$${CC:-gcc}" >/dev/null || { echo "installing gcc"; apt-get -qq -o DPkg::Lock::Timeout=400 update; \
+	  DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=400 install -y --no-install-recommends gcc libc6-dev; }

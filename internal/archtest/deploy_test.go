@@ -1,0 +1,135 @@
+package archtest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"milterd/checks/all"
+	"milterd/internal/config"
+)
+
+const (
+	unitFile  = "deploy/systemd/milterd.service"
+	alertFile = "deploy/prometheus/milterd.rules.yml"
+)
+
+// exposure is how open the service may be by systemd's count, in tenths: 15 is "OK".
+const exposure = "15"
+
+// tool finds a program that not every machine has.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("NOT TESTED: %s is not installed", name)
+	}
+	return path
+}
+
+func TestUnitSecurity(t *testing.T) {
+	analyze := tool(t, "systemd-analyze")
+	out, err := exec.CommandContext(t.Context(), analyze, "security", "--offline=true", "--no-pager", "--threshold="+exposure,
+		filepath.Join(root, unitFile)).CombinedOutput()
+	if strings.Contains(string(out), "unrecognized option") {
+		t.Skipf("NOT TESTED: this systemd-analyze is too old: %s", out)
+	}
+	if err != nil {
+		t.Errorf("systemd-analyze security: %v\n%s", err, out)
+	}
+}
+
+// TestUnit wants a unit that systemd understands and that starts what we build.
+func TestUnit(t *testing.T) {
+	text := readDocument(t, unitFile)
+	for _, line := range []string{
+		"Type=notify", "ExecStart=/usr/local/bin/milterd serve", "User=milterd", "RuntimeDirectory=milterd", "StateDirectory=milterd",
+		"ReadWritePaths=-/var/spool/postfix/milterd", "RestartPreventExitStatus=77 78", "Before=postfix.service",
+	} {
+		if !strings.Contains(text, "\n"+line+"\n") {
+			t.Errorf("%s lacks %s", unitFile, line)
+		}
+	}
+	analyze := tool(t, "systemd-analyze")
+	unit := filepath.Join(t.TempDir(), "milterd.service")
+	text = strings.ReplaceAll(text, "/usr/local/bin/milterd", abs(t, binary(t)))
+	if err := os.WriteFile(unit, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", unit).CombinedOutput()
+	for line := range strings.Lines(string(out)) { // it speaks of other units, too
+		if strings.Contains(line, "milterd") {
+			t.Errorf("systemd-analyze verify: %s", line)
+		}
+	}
+}
+
+// TestSameUser wants the files of systemd to agree with each other and with the
+// defaults of the code.
+func TestSameUser(t *testing.T) {
+	socketDir := filepath.Dir("/var/spool/postfix/milterd/milterd.sock")
+	if want := "\nd " + socketDir + " 2750 milterd postfix -\n"; !strings.Contains(readDocument(t, "deploy/systemd/milterd.tmpfiles"), want) {
+		t.Errorf("tmpfiles.d lacks the line %q", strings.TrimSpace(want))
+	}
+	if !strings.Contains(readDocument(t, "deploy/systemd/milterd.sysusers"), "\nu milterd - ") {
+		t.Error("sysusers.d makes no user milterd")
+	}
+	for _, path := range []string{
+		strings.TrimPrefix(config.Default().Control.Address, "unix:"), strings.TrimPrefix(config.Default().Listen[0].Address, "unix:"),
+	} {
+		if filepath.Dir(path) != "/run/milterd" { // RuntimeDirectory=
+			t.Errorf("%s is outside of the unit's RuntimeDirectory", path)
+		}
+	}
+	if dir := filepath.Dir(string(config.Default().Journal.Path)); dir != "/var/lib/milterd" { // StateDirectory=
+		t.Errorf("the journal in %s is outside of the unit's StateDirectory", dir)
+	}
+}
+
+// TestBenchScripts wants scripts that turn off every check but those of their name.
+func TestBenchScripts(t *testing.T) {
+	on := map[string][]string{"milterd-off": nil, "milterd-spf": {"spf"}}
+	for script, wanted := range on {
+		text := readDocument(t, "bench/extra.d/"+script)
+		for _, name := range all.Names() {
+			off := strings.Contains(text, name+": {enabled: false}")
+			if off == slices.Contains(wanted, name) {
+				t.Errorf("%s: check %s is off: %v, expected otherwise", script, name, off)
+			}
+		}
+	}
+}
+
+// TestAlerts wants alerts about metrics that exist and, where promtool is there to
+// ask, in a form that Prometheus takes.
+func TestAlerts(t *testing.T) {
+	text := readDocument(t, alertFile)
+	known := map[string]bool{}
+	for _, m := range metrics(t) {
+		known[m.name] = true
+		if m.kind == "histogram" {
+			known[m.name+"_bucket"], known[m.name+"_sum"], known[m.name+"_count"] = true, true, true
+		}
+	}
+	names := regexp.MustCompile(`\bmilterd_[a-z_]+`).FindAllString(text, -1)
+	if len(names) < 10 {
+		t.Fatalf("only %v in it", names)
+	}
+	for _, name := range names {
+		if !known[name] {
+			t.Errorf("%s: there is no metric %s", alertFile, name)
+		}
+	}
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		return
+	}
+	out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", filepath.Join(root, alertFile)).CombinedOutput()
+	if err != nil {
+		t.Errorf("promtool: %v\n%s", err, out)
+	}
+}

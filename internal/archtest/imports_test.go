@@ -1,0 +1,131 @@
+package archtest
+
+import (
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A room says what a package may import of ours. Names are directories; * stands
+// for one element, anything stands for all.
+type room struct {
+	dir     string
+	imports []string
+}
+
+var anything = []string{"*", "*/*", "*/*/*"}
+
+// protocols are the packages of one RFC family each, usable alone.
+var protocols = []string{"spf", "dkim", "dmarc", "arc"}
+
+// house is the direction of imports, from the ground up. The first entry that
+// fits a package holds.
+var house = []room{
+	// What everything stands on. These know nothing of each other.
+	{"message", nil},
+	{"milter", nil},
+	{"internal/strictyaml", nil}, // YAML with positions, for config and rules
+	{"internal/dns", nil},
+	{"internal/match", nil},
+	{"internal/store", nil},
+	{"internal/store/*", []string{"internal/store"}},
+	{"rules", []string{"internal/strictyaml"}},
+	{"internal/config", []string{"internal/strictyaml"}},
+
+	// Protocols and formats. dmarc takes plain identifiers, so it needs neither
+	// dkim nor spf.
+	{"spf", []string{"message"}},
+	{"dkim", []string{"message"}},
+	{"dmarc", []string{"message"}},
+	{"authres", []string{"message"}},
+	{"mime", []string{"message"}},
+	{"arc", []string{"message", "dkim", "authres"}},
+
+	// Checks report and never import each other; scoring decides.
+	{"checks", []string{"message", "authres"}},
+	{"checks/all", []string{"checks", "checks/*", "rules"}},
+	{"checks/checktest", slices.Concat([]string{"checks", "message", "rules", "internal/strictyaml"}, protocols)},
+	{"checks/*", slices.Concat([]string{"checks", "message", "mime", "authres", "rules", "internal/match"}, protocols)},
+	{"scoring", []string{"checks", "message", "rules"}},
+
+	// The machinery: pipeline runs checks, bridge joins it to the wire, engine makes
+	// both of a configuration, journal keeps what came out.
+	{"internal/pipeline", []string{"checks", "scoring", "authres", "message"}},
+	{"internal/bridge", []string{"milter", "internal/pipeline", "checks", "message"}},
+	{"internal/journal", []string{"internal/pipeline", "checks", "authres", "message"}},
+	{"internal/engine", []string{"internal/config", "internal/strictyaml", "internal/dns", "internal/store", "internal/store/*", "internal/pipeline",
+		"checks", "checks/all", "rules", "scoring", "message"}},
+
+	// What runs it: as a service, over files, for show.
+	{"internal/daemon", []string{"internal/bridge", "internal/pipeline", "internal/engine", "internal/journal", "internal/config", "internal/dns",
+		"internal/store", "internal/store/*", "checks/all", "milter", "rules", "message"}},
+	{"internal/scan", []string{"internal/bridge", "internal/engine", "internal/pipeline", "milter", "message"}},
+	{"internal/demo", []string{"internal/daemon", "internal/config", "internal/dns/zone", "internal/pipeline", "checks/all", "milter", "rules", "message"}},
+	{"cmd/milterd", anything}, // whatever its commands call
+
+	// What only tests use.
+	{"internal/dns/zone", nil}, // and the demonstration
+	{"internal/dns/dnstest", []string{"internal/dns/zone", "internal/dns"}},
+	{"milter/miltertest", []string{"milter"}},
+	{"integration", []string{"milter", "internal/dns/zone"}},
+	{"internal/archtest", nil},
+	{"internal/archtest/tally", nil},
+}
+
+// outside bounds the modules of the packages that somebody might want to use
+// without the rest of milterd.
+var outside = map[string][]string{
+	"message": {"golang.org/x/"},
+	"authres": {"golang.org/x/"},
+	"spf":     {"golang.org/x/"},
+	"dkim":    {"golang.org/x/"},
+	"dmarc":   {"golang.org/x/"},
+	"arc":     {"golang.org/x/"},
+	"mime":    {"golang.org/x/", "github.com/emersion/go-message/charset"},
+	"scoring": {},
+	"rules":   {},
+}
+
+func fits(dir string, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { ok, _ := path.Match(p, dir); return ok })
+}
+
+func TestImports(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test {
+			continue
+		}
+		i := slices.IndexFunc(house, func(r room) bool { return fits(s.dir, []string{r.dir}) })
+		if i < 0 {
+			t.Errorf("%s: package %s has no place in the house yet: give it one in internal/archtest", s.path(), s.dir)
+			continue
+		}
+		for _, dir := range s.ours() {
+			if !fits(dir, house[i].imports) {
+				t.Errorf("%s imports %s, expected only %v", s.path(), dir, house[i].imports)
+			}
+		}
+		prefixes, bounded := outside[s.dir]
+		for _, other := range s.imports() {
+			standard := !strings.Contains(strings.SplitN(other, "/", 2)[0], ".")
+			if bounded && !standard && !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(other, p) }) {
+				t.Errorf("%s imports %s, expected only the standard library and %v", s.path(), other, prefixes)
+			}
+		}
+	}
+}
+
+// TestTestsStayInTheirRoom lets tests use anything but another check.
+func TestTestsStayInTheirRoom(t *testing.T) {
+	for _, s := range sources(t) {
+		if ok, _ := path.Match("checks/*", s.dir); !s.test || !ok || s.dir == "checks/all" {
+			continue
+		}
+		for _, dir := range s.ours() {
+			if other, _ := path.Match("checks/*", dir); other && dir != s.dir && dir != "checks/checktest" {
+				t.Errorf("%s imports %s: checks never meet", s.path(), dir)
+			}
+		}
+	}
+}
