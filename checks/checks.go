@@ -170,6 +170,8 @@ type Input struct {
 	Recipient *message.Recipient
 	// Body is the stream of the body for a Spec with BodyReader, else nil.
 	Body *message.BodyReader
+	// Prepared is what Prepare returned, for a check that is a Preparer.
+	Prepared any
 	// Prior are the results of the checks named in Needs and After.
 	Prior Prior
 }
@@ -261,6 +263,16 @@ type Demand struct {
 	Outbound bool
 	// AtRcpt allows the answer already at RCPT TO.
 	AtRcpt bool
+}
+
+// A Preparer does beforehand what takes time and no other check's result:
+// DMARC looks the policy up while SPF and DKIM still run. Prepare is called as
+// soon as the check's phase is there, with an Input that has no Prior; what it
+// returns stands in Prepared when Run is called, after the checks named in
+// Needs and After. The check's time limit holds for each of the two. Run must
+// do without it when Prepared is nil.
+type Preparer interface {
+	Prepare(ctx context.Context, in *Input) any
 }
 
 // A Sealer makes edits once the verdict stands: signatures.

@@ -6,7 +6,8 @@ import "strings"
 type Op string
 
 const (
-	// Insert puts a field at Index (0 is the very top).
+	// Insert puts a field at Index (0 is the very top). Several at one Index stand
+	// in the order in which they are given.
 	Insert Op = "insert"
 	// Delete removes the Index-th field of that name, counted from 1 at the top.
 	Delete Op = "delete"

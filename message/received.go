@@ -38,12 +38,10 @@ func ParseReceived(value string) (hop Hop, ok bool) {
 
 	name, comments, _ := strings.Cut(strings.TrimSpace(from), " ")
 	hop.Helo = name
-	if a, good := bracketAddr(name); good {
-		hop.Client = a
-	}
 	for _, c := range parenthesized(comments) {
 		words := strings.Fields(c)
-		for i, w := range words {
+		for i := 0; i < len(words); i++ {
+			w := words[i]
 			switch a, good := bracketAddr(w); {
 			case good && !hop.Client.IsValid():
 				hop.Client = a
@@ -56,11 +54,16 @@ func ParseReceived(value string) (hop Hop, ok bool) {
 			case strings.HasPrefix(strings.ToLower(w), "helo="):
 				hop.Helo = w[len("helo="):]
 			case strings.EqualFold(w, "HELO") || strings.EqualFold(w, "EHLO"):
-				if i+1 < len(words) {
-					hop.Helo = words[i+1]
+				if i++; i < len(words) { // whatever it is, it is not the client's address
+					hop.Helo = words[i]
 				}
 			}
 		}
+	}
+	// Exim puts the address in place of a name. Elsewhere that place has what the
+	// client said, so an address in a comment, which the writer saw, comes first.
+	if a, good := bracketAddr(name); good && !hop.Client.IsValid() {
+		hop.Client = a
 	}
 	if strings.EqualFold(hop.Host, "unknown") {
 		hop.Host = ""

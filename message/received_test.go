@@ -16,6 +16,14 @@ func TestParseReceived(t *testing.T) {
 		{"exim named", "from h.example ([192.0.2.7] helo=laptop.local) by relay.example", "laptop.local", "", "192.0.2.7", "relay.example"},
 		{"qmail", "from unknown (HELO mail.example) (192.0.2.8) by 0 with SMTP", "mail.example", "", "192.0.2.8", "0"},
 		{"mapped", "from a (a.example [::ffff:192.0.2.9]) by mx", "a", "a.example", "192.0.2.9", "mx"},
+		// What the client says of itself is never its address.
+		{"postfix, literal as HELO", "from [198.51.100.1] (unknown [203.0.113.66]) by relay.example (Postfix)", "[198.51.100.1]", "", "203.0.113.66", "relay.example"},
+		{"postfix, address as HELO", "from 198.51.100.1 (a.example [203.0.113.66]) by relay.example", "198.51.100.1", "a.example", "203.0.113.66", "relay.example"},
+		{"exim, literal as HELO", "from [203.0.113.66] (helo=[198.51.100.1]) by relay.example", "[198.51.100.1]", "", "203.0.113.66", "relay.example"},
+		{"exim named, literal as HELO", "from h.example ([203.0.113.66] helo=[198.51.100.1]) by relay.example", "[198.51.100.1]", "", "203.0.113.66", "relay.example"},
+		{"qmail, address as HELO", "from unknown (HELO 198.51.100.1) (203.0.113.66) by 0", "198.51.100.1", "", "203.0.113.66", "0"},
+		{"qmail, literal as HELO", "from unknown (HELO [198.51.100.1]) (203.0.113.66) by 0", "[198.51.100.1]", "", "203.0.113.66", "0"},
+		{"address in a later comment", "from a (b [203.0.113.66]) (Authenticated sender: [198.51.100.1]) by mx", "a", "", "203.0.113.66", "mx"},
 	} {
 		hop, ok := ParseReceived(c.in)
 		want := Hop{Helo: c.helo, Host: c.host, Client: netip.MustParseAddr(c.addr), By: c.by}
@@ -26,6 +34,7 @@ func TestParseReceived(t *testing.T) {
 	for _, in := range []string{
 		"", "by mx.example with local", "from a.example by mx", "from a (a [192.0.2.1]", "(qmail 123 invoked by uid 500)",
 		"from a ([300.1.1.1]) by mx", "from a (b [192.0.2.1)] by mx",
+		"from a(b (unknown [203.0.113.66]) by mx", "from a by b (unknown [203.0.113.66]) by mx", "from unknown (HELO 198.51.100.1) by mx",
 	} {
 		if hop, ok := ParseReceived(in); ok {
 			t.Errorf("%q: accepted as %+v", in, hop)

@@ -63,7 +63,7 @@ func (s *Spool) Write(chunk []byte) (int, error) {
 		s.err = s.moveToFile()
 	}
 	if s.err == nil && s.file != nil {
-		s.err = s.writeFile(chunk)
+		s.err = s.writeTo(s.file, chunk)
 	} else if s.err == nil {
 		s.mem = append(s.mem, chunk...)
 	}
@@ -85,19 +85,20 @@ func (s *Spool) moveToFile() error {
 		f.Close()
 		return fmt.Errorf("spool: %w", err)
 	}
-	s.file = f
-	if err := s.writeFile(s.mem); err != nil {
+	if err := s.writeTo(f, s.mem); err != nil {
+		f.Close() // what has arrived stays in memory, and the budget as it was
 		return err
 	}
+	s.file = f
 	s.mem = nil // readers that hold a piece of it keep it alive
 	return nil
 }
 
-func (s *Spool) writeFile(p []byte) error {
+func (s *Spool) writeTo(f *os.File, p []byte) error {
 	if !s.o.Files.Take(int64(len(p))) {
 		return ErrSpoolFull
 	}
-	if _, err := s.file.Write(p); err != nil {
+	if _, err := f.Write(p); err != nil {
 		s.o.Files.Give(int64(len(p)))
 		return fmt.Errorf("spool: %w", err)
 	}

@@ -101,6 +101,36 @@ func TestSpoolFullReachesWriterAndReaders(t *testing.T) {
 	}
 }
 
+// A body that was to move to a file and could not is lost to the writer; what
+// had arrived is still there for readers, and nothing is given back that was
+// never taken.
+func TestSpoolThatCannotMove(t *testing.T) {
+	for name, o := range map[string]SpoolOptions{
+		"budget too small for what is in memory": {Memory: 10, Dir: t.TempDir(), Files: NewBudget(5)},
+		"no such directory":                      {Memory: 10, Dir: "/nowhere/at/all", Files: NewBudget(1000)},
+	} {
+		s := NewSpool(o)
+		if _, err := s.Write([]byte("12345678")); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.Write([]byte("12345678"))
+		if err == nil {
+			t.Fatalf("%s: written", name)
+		}
+		r := s.Reader()
+		if p, err := r.Next(t.Context()); string(p) != "12345678" || err != nil {
+			t.Errorf("%s: what had arrived: %q, %v", name, p, err)
+		}
+		if _, again := r.Next(t.Context()); !errors.Is(again, err) {
+			t.Errorf("%s: the reader is told %v, the writer %v", name, again, err)
+		}
+		s.Release()
+		if o.Files.Used() != 0 {
+			t.Errorf("%s: %d bytes of the budget used", name, o.Files.Used())
+		}
+	}
+}
+
 func TestSpoolReaderStopsWithItsContext(t *testing.T) {
 	s := NewSpool(SpoolOptions{Memory: 10})
 	defer s.Release()

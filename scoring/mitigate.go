@@ -1,76 +1,60 @@
 package scoring
 
 import (
+	"cmp"
 	"strings"
 
-	"milterd/checks"
 	"milterd/message"
 )
 
 // mitigate softens an action where nobody is there to be refused, or where
-// refusing would do harm. Our own fault still makes mail wait.
+// refusing would do harm. Our own faults come after it and spare nobody: what
+// could not be checked waits, whoever brought it.
 func (d *decision) mitigate() {
-	v := &d.v
-	if strings.HasPrefix(v.DecidedBy, "own_fault:") {
-		return
-	}
-	always := d.demandAlways()
 	m := d.f.Message
+	why := ""
 	switch {
 	case m.Role == message.Outbound:
-		// Scored in observe. A demand that gets here was meant for outbound.
-		if v.DecidedBy == "score" || v.DecidedBy == "default" {
-			d.soften(message.Accept, "outbound")
+		// Scored in observe. A demand that got here was meant for outbound.
+		if d.followed == nil && d.v.Action != message.Accept {
+			d.v.Action, d.v.Mitigation = message.Accept, "outbound"
 		}
+		return
 	case !m.Peer.Refusable():
-		switch {
-		case always && v.Action != message.Accept:
-			d.hold(string(m.Peer))
-		case v.Action == message.RejectMail, v.Action == message.Discard:
-			d.soften(message.Junk, string(m.Peer))
-		case v.Action.Refuses():
-			d.soften(message.Accept, string(m.Peer))
-		}
-	case reachesRole(m.Recipients) && (v.Action.Refuses() || v.Action == message.Discard):
-		switch {
-		case always:
-			d.hold("postmaster")
-		case v.Action == message.RejectMail, v.Action == message.Discard:
-			d.soften(message.Junk, "postmaster")
-		default:
-			d.soften(message.Accept, "postmaster")
-		}
+		why = string(m.Peer)
+	case reachesRole(m.Recipients):
+		why = "postmaster"
 	}
-}
-
-func (d *decision) soften(to message.Action, why string) {
-	if d.v.Action == to {
+	if why == "" || !d.v.Action.Refuses() && d.v.Action != message.Discard {
 		return
 	}
-	d.v.Action, d.v.Mitigation, d.v.Reply, d.v.HoldReason = to, why, message.Reply{}, ""
-}
-
-func (d *decision) hold(why string) {
-	if d.v.Action == message.Quarantine {
+	d.v.Mitigation = why
+	if d.followed != nil && d.followed.Always {
+		d.v.Action, d.v.HoldReason = message.Quarantine, cmp.Or(d.followed.Finding, d.v.DecidedBy)
 		return
 	}
-	d.v.Action, d.v.Mitigation, d.v.Reply = message.Quarantine, why, message.Reply{}
-	d.v.HoldReason = d.v.DecidedBy
+	d.soften()
 }
 
-// demandAlways reports whether the action rests on a demand that spares nobody.
-func (d *decision) demandAlways() bool {
-	dem := d.demandOf(d.v.DecidedBy)
-	return dem != nil && dem.Always
-}
-
-func (d *decision) demandOf(check string) *checks.Demand {
-	for i := range d.f.Results {
-		if res := &d.f.Results[i]; res.Check == check && res.Demand != nil && res.Demand.Action == d.v.Action {
-			return res.Demand
+// soften takes the harshest action that refuses nobody: junk for what was to be
+// refused for good or is spam by its score, nothing for what was only to wait.
+func (d *decision) soften() {
+	v := &d.v
+	switch {
+	case d.f.Message.Role == message.Outbound: // no mailbox of ours has a junk folder for it
+		v.Action = message.Accept
+	case v.Action == message.RejectMail, v.Action == message.Discard, v.Action == message.Quarantine:
+		evidence := ownFault
+		if d.followed != nil {
+			evidence = cmp.Or(d.followed.Finding, strings.ToUpper(v.DecidedBy))
 		}
+		d.fill(evidence, "scoring")
+		v.Action = message.Junk
+	case d.isSpam():
+		v.Action = message.Junk
+	default:
+		v.Action = message.Accept
 	}
-	return nil
 }
 
 // reachesRole reports whether a recipient is postmaster or abuse: somebody who
@@ -89,20 +73,16 @@ func reachesRole(recipients []message.Recipient) bool {
 // applyMode says what would have been done where the mode forbids it.
 func (d *decision) applyMode() {
 	v := &d.v
-	allowed := v.Action
+	would := v.Action
 	switch d.p.Mode {
 	case message.Observe:
-		allowed = message.Accept
+		v.Action = message.Accept
 	case message.Tag:
-		switch {
-		case v.Action == message.RejectMail, v.Action == message.Discard, v.Action == message.Quarantine:
-			allowed = message.Junk
-		case v.Action.Refuses():
-			allowed = message.Accept
+		if would.Refuses() || would == message.Discard || would == message.Quarantine {
+			d.soften()
 		}
 	}
-	if allowed != v.Action {
-		v.Would, v.Action = v.Action, allowed
-		v.Mitigation = string(d.p.Mode)
+	if v.Action != would {
+		v.Would, v.Mitigation = would, string(d.p.Mode)
 	}
 }

@@ -12,9 +12,11 @@
 package scoring
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"milterd/checks"
 	"milterd/message"
@@ -69,8 +71,10 @@ type composite struct {
 // or through another composite, is subjective itself, even where it names its
 // absence.
 func New(o Options) *Policy {
-	p := &Policy{Mode: o.Mode, Thresholds: o.Thresholds, OwnFault: o.OwnFault,
-		weights: map[string]weight{}, groups: o.Rules.Groups}
+	p := &Policy{Mode: o.Mode, OwnFault: o.OwnFault, weights: map[string]weight{}, groups: o.Rules.Groups,
+		Thresholds: message.Thresholds{
+			Greylist: rounded(o.Thresholds.Greylist), Junk: rounded(o.Thresholds.Junk), Reject: rounded(o.Thresholds.Reject),
+		}}
 	for name, s := range o.Rules.Scores {
 		p.weights[name] = weight{points: s.Points}
 	}
@@ -114,16 +118,28 @@ type Facts struct {
 const (
 	// FindingPrivate hints that a key of networks is missing.
 	FindingPrivate = "CLIENT_PRIVATE"
-	// findingPolicySuffix follows the name of the finding on which a demand to
-	// file a message rests.
-	findingPolicySuffix = "_POLICY"
+	// policySuffix follows the name of the evidence for which a message is filed
+	// to junk whatever its score.
+	policySuffix = "_POLICY"
+	// ownFault stands for that evidence where it is a fault of our own.
+	ownFault = "OWN_FAULT"
+)
+
+// What decided where it was no check: values of Verdict.DecidedBy.
+const (
+	byDefault  = "default"
+	byScore    = "score"
+	byReinject = "reinject"
+	byOwnFault = "own_fault:" // and the name of the check that failed
 )
 
 // decision is a verdict in the making.
 type decision struct {
-	p    *Policy
-	f    *Facts
-	v    message.Verdict
+	p *Policy
+	f *Facts
+	v message.Verdict
+	// followed is the demand that the action goes back to, nil when there is none.
+	followed *checks.Demand
 	// hits are the findings that are there; a shadow rule's hit is seen by
 	// shadow composites only, so that it changes no score on a detour.
 	hits, shadowHits map[string]bool
@@ -132,25 +148,25 @@ type decision struct {
 // Decide returns the verdict on a message.
 func (p *Policy) Decide(f Facts) message.Verdict {
 	d := &decision{p: p, f: &f, hits: map[string]bool{}, shadowHits: map[string]bool{}}
-	d.v = message.Verdict{Action: message.Accept, DecidedBy: "default", Thresholds: p.Thresholds}
+	d.v = message.Verdict{Action: message.Accept, DecidedBy: byDefault, Thresholds: p.Thresholds}
 	if f.Message.Role == message.Reinject {
-		d.v.DecidedBy = "reinject"
+		d.v.DecidedBy = byReinject
 		return d.v
 	}
 	d.weighFindings()
 	d.weighComposites()
 	d.capGroups()
-	if f.Private {
-		d.add(message.Finding{Name: FindingPrivate, Check: "scoring", Detail: "client has a private address outside networks.mynetworks"})
-	}
 	d.sum()
 	d.actByScore()
 	d.followDemands()
-	d.actOnFaults()
 	d.mitigate()
+	d.actOnFaults()
 	d.applyMode()
 	if !d.v.Action.Refuses() {
 		d.v.Reply = message.Reply{}
+	}
+	if d.v.Action != message.Quarantine {
+		d.v.HoldReason = ""
 	}
 	return d.v
 }
@@ -165,14 +181,27 @@ func (d *decision) add(f message.Finding) {
 }
 
 // weighFindings gives each finding its weight: that of the rule that made it,
-// or the one in scores.
+// or the one in scores. One that is there twice, for two recipients or at two
+// places, is shown twice and weighs once: a message to a hundred people is not
+// a hundred times as bad.
 func (d *decision) weighFindings() {
 	for i := range d.f.Results {
 		res := &d.f.Results[i]
 		for _, found := range res.Findings {
-			d.add(d.p.weights[found.Name].finding(found.Name, res.Check, found.Value, found.Detail))
+			d.weigh(res.Check, found)
 		}
 	}
+	if d.f.Private {
+		d.weigh("scoring", checks.Finding{Name: FindingPrivate, Detail: "client has a private address outside networks.mynetworks"})
+	}
+}
+
+func (d *decision) weigh(check string, found checks.Finding) {
+	w := d.p.weights[found.Name]
+	if d.hits[found.Name] {
+		w.points = 0
+	}
+	d.add(w.finding(found.Name, check, found.Value, found.Detail))
 }
 
 // weighComposites adds the rules with when. They stand in an order in which
@@ -200,23 +229,38 @@ func (w weight) finding(name, check string, value float64, detail string) messag
 	return f
 }
 
-// capGroups takes from the last members of a group what goes over its cap, so
-// that the points shown still add up to the score.
+// capGroups takes from the last members of a group what they bring together
+// over its cap, so that the points shown still add up to the score. Opinion is
+// cut first: it must not push evidence out of the group, or a message would be
+// harder to refuse because the users call it spam as well.
 func (d *decision) capGroups() {
-	for _, g := range d.p.groups {
-		left := g.Max
-		for i := range d.v.Findings {
-			f := &d.v.Findings[i]
-			if f.Score <= 0 || !slices.Contains(g.Rules, f.Name) {
-				continue
+	for i := range d.p.groups {
+		g := &d.p.groups[i]
+		over := -g.Max
+		for _, f := range d.v.Findings {
+			if slices.Contains(g.Rules, f.Name) {
+				over += f.Score
 			}
-			if f.Score > left {
-				f.Detail = appendNote(f.Detail, fmt.Sprintf("capped by group %s", g.Name))
-				f.Score = max(left, 0)
-			}
-			left -= f.Score
 		}
+		over = d.cut(g, over, true)
+		d.cut(g, over, false)
 	}
+}
+
+// cut takes points from the members of a group that are opinion, or are not,
+// and returns what is still too much.
+func (d *decision) cut(g *rules.Group, over float64, opinion bool) float64 {
+	for i := len(d.v.Findings) - 1; i >= 0 && round(over) > 0; i-- {
+		f := &d.v.Findings[i]
+		if f.Score <= 0 || f.Subjective != opinion || !slices.Contains(g.Rules, f.Name) {
+			continue
+		}
+		less := min(f.Score, over)
+		f.Score = round(f.Score - less)
+		f.Detail = appendNote(f.Detail, fmt.Sprintf("capped by group %s", g.Name))
+		over -= less
+	}
+	return over
 }
 
 func appendNote(detail, note string) string {
@@ -239,7 +283,15 @@ func (d *decision) sum() {
 
 // round drops what adding binary fractions leaves behind, so that 1.1+2.2 is
 // not above a threshold of 3.3 by accident.
-func round(x float64) float64 { return math.Round(x*1e6) / 1e6 }
+func round(x float64) float64 { return math.Round(x*1e6)/1e6 + 0 } // + 0: never -0
+
+func rounded(threshold *float64) *float64 {
+	if threshold == nil {
+		return nil
+	}
+	x := round(*threshold)
+	return &x
+}
 
 func reached(threshold *float64, score float64) bool { return threshold != nil && score >= *threshold }
 
@@ -249,10 +301,17 @@ func (d *decision) actByScore() {
 	t := &d.p.Thresholds
 	switch {
 	case reached(t.Reject, d.v.Score) && reached(t.Reject, d.v.Objective):
-		d.v.Action, d.v.Reply, d.v.DecidedBy = message.RejectMail, message.ReplySpam, "score"
-	case reached(t.Junk, d.v.Score), reached(t.Reject, d.v.Score):
-		d.v.Action, d.v.DecidedBy = message.Junk, "score"
+		d.v.Action, d.v.Reply, d.v.DecidedBy = message.RejectMail, message.ReplySpam, byScore
+	case d.isSpam():
+		d.v.Action, d.v.DecidedBy = message.Junk, byScore
 	}
+}
+
+// isSpam reports whether the score alone files the message to junk. What
+// opinion has brought over the threshold for refusing is at least that, where
+// there is none for junk.
+func (d *decision) isSpam() bool {
+	return reached(d.p.Thresholds.Junk, d.v.Score) || reached(d.p.Thresholds.Reject, d.v.Score)
 }
 
 // severity orders actions from mild to harsh where several are asked for.
@@ -262,30 +321,46 @@ var severity = map[message.Action]int{
 }
 
 // followDemands takes the harshest of what the checks' modes ask for, if it is
-// harsher than what the score says. A rejection for a certain cause names its
-// cause to the sender, also where the score would reject as well.
+// harsher than what the score says. Junk comes first, since it changes the score
+// and with it what is undecided: which check stands before which must not matter.
 func (d *decision) followDemands() {
 	for i := range d.f.Results {
-		res := &d.f.Results[i]
-		dem := res.Demand
-		if dem == nil || d.f.Private && !dem.Always || d.f.Message.Role == message.Outbound && !dem.Always && !dem.Outbound {
-			continue
-		}
-		if dem.Action == message.Greylist && !d.undecided() {
-			continue
-		}
-		if dem.Action == message.Junk {
-			d.fileToJunk(dem, res.Check)
-			continue
-		}
-		if severity[dem.Action] > severity[d.v.Action] || dem.Action == message.RejectMail && d.v.DecidedBy == "score" {
-			d.v.Action, d.v.Reply, d.v.DecidedBy = dem.Action, dem.Reply, res.Check
-			d.v.HoldReason = ""
-			if dem.Action == message.Quarantine {
-				d.v.HoldReason = dem.Finding
-			}
+		if res := &d.f.Results[i]; res.Demand != nil && res.Demand.Action == message.Junk && d.holds(res.Demand) {
+			d.fileToJunk(res.Demand, res.Check)
 		}
 	}
+	for i := range d.f.Results {
+		if res := &d.f.Results[i]; res.Demand != nil && res.Demand.Action != message.Junk && d.holds(res.Demand) {
+			d.follow(res.Demand, res.Check)
+		}
+	}
+}
+
+// holds reports whether a demand is meant for this message: not for our own
+// users, unless it says so, nor for a host that is most likely ours and only
+// not named in networks.
+func (d *decision) holds(dem *checks.Demand) bool {
+	if dem.Always || dem.Outbound {
+		return true
+	}
+	if d.f.Private && severity[dem.Action] > severity[d.v.Action] {
+		d.v.Mitigation = "private"
+	}
+	return !d.f.Private && d.f.Message.Role != message.Outbound
+}
+
+// follow does what a demand asks for. A rejection for a certain cause names its
+// cause to the sender, also where the score would reject as well.
+func (d *decision) follow(dem *checks.Demand, check string) {
+	switch {
+	case dem.Action == message.Greylist && !d.undecided():
+		return
+	case dem.Action == message.RejectMail && d.v.Action == message.RejectMail && d.followed == nil:
+	case severity[dem.Action] <= severity[d.v.Action]:
+		return
+	}
+	d.v.Action, d.v.Reply, d.v.DecidedBy, d.followed = dem.Action, dem.Reply, check, dem
+	d.v.HoldReason = cmp.Or(dem.Finding, check)
 }
 
 // undecided reports whether the score lies from greylist to junk.
@@ -294,34 +369,45 @@ func (d *decision) undecided() bool {
 	return reached(t.Greylist, d.v.Score) && !reached(t.Junk, d.v.Score)
 }
 
-// fileToJunk follows a demand for junk by a finding with the points it takes,
-// so that score, flag and Sieve's spamtest agree.
+// fileToJunk follows a demand for junk.
 func (d *decision) fileToJunk(dem *checks.Demand, check string) {
+	d.fill(cmp.Or(dem.Finding, strings.ToUpper(check)), check)
+	if severity[message.Junk] > severity[d.v.Action] {
+		d.v.Action, d.v.DecidedBy, d.followed = message.Junk, check, dem
+	}
+}
+
+// fill adds the points by which the score falls short of junk, as a finding
+// named after the evidence, so that score, flag and Sieve's spamtest agree.
+func (d *decision) fill(evidence, check string) {
 	if t := d.p.Thresholds.Junk; t != nil && d.v.Score < *t {
-		d.add(message.Finding{Name: dem.Finding + findingPolicySuffix, Check: check, Score: round(*t - d.v.Score),
+		d.add(message.Finding{Name: evidence + policySuffix, Check: check, Score: round(*t - d.v.Score),
 			Detail: "points that file the message to junk"})
 		d.sum()
-	}
-	if severity[message.Junk] > severity[d.v.Action] {
-		d.v.Action, d.v.DecidedBy = message.Junk, check
 	}
 }
 
 // actOnFaults makes mail wait that could not be checked. What is refused for
-// good anyway stays refused.
+// good anyway stays refused, what is held stays held.
 func (d *decision) actOnFaults() {
 	if len(d.f.Faults) == 0 || d.v.Action == message.RejectMail || d.v.Action == message.Discard {
 		return
 	}
-	by := "own_fault:" + d.f.Faults[0]
+	by := byOwnFault + d.f.Faults[0]
 	if !d.f.FaultsExhausted || d.p.OwnFault == FaultTempFail {
-		d.v.Action, d.v.Reply, d.v.DecidedBy = message.TempFail, message.ReplyOwnFault, by
+		d.v.Action, d.v.Reply, d.v.DecidedBy, d.v.Mitigation, d.followed = message.TempFail, message.ReplyOwnFault, by, "", nil
 		return
 	}
-	d.v.DecidedBy = by
+	action := message.Quarantine
 	if d.p.OwnFault == FaultJunk {
-		d.v.Action = message.Junk
+		action = message.Junk
+	}
+	if severity[action] <= severity[d.v.Action] {
 		return
 	}
-	d.v.Action, d.v.HoldReason = message.Quarantine, "unscanned: "+d.f.Faults[0]+" failed"
+	if action == message.Junk {
+		d.fill(ownFault, "scoring")
+	}
+	d.v.Action, d.v.DecidedBy, d.v.Mitigation, d.followed = action, by, "", nil
+	d.v.HoldReason = "unscanned: " + d.f.Faults[0] + " failed"
 }

@@ -5,6 +5,7 @@ import (
 	"milterd/checks"
 	"milterd/checks/author"
 	"milterd/checks/content"
+	"milterd/checks/dkim"
 	"milterd/checks/spf"
 	"milterd/rules"
 )
@@ -15,6 +16,7 @@ import (
 func Specs(set *rules.Set) []checks.Spec {
 	return []checks.Spec{
 		spf.Spec(),
+		dkim.Spec(),
 		author.Spec(),
 		content.Spec(set),
 	}

@@ -39,15 +39,27 @@ func (s *session) Connect(_ context.Context, c milter.Connect) milter.Reply {
 	return milter.Continue
 }
 
-// begin makes the run of the session's own phases. Clients that we look behind
-// have none: who really sent is known only when the header is there.
+// begin makes the run of the session's own phases, as far as they have come.
+// Clients that we look behind have none: who really sent is known only when the
+// header is there.
 func (s *session) begin(p *pipeline.Pipeline) {
 	s.endGreeting()
 	s.peer = p.Roles().Peer(s.client)
 	s.greet = p.Begin(s.conn.Context())
-	if s.peer == message.Stranger {
-		s.greet.Publish(checks.Connect, &message.Message{Session: s.client})
+	s.publish(checks.Connect)
+	if s.client.Helo != "" {
+		s.publish(checks.Helo)
 	}
+}
+
+// publish starts the checks of a phase of the session. A client may still log
+// in; what is outbound without that is outbound with it.
+func (s *session) publish(phase checks.Phase) {
+	if s.peer != message.Stranger {
+		return
+	}
+	role := s.greet.Pipeline().Roles().Role(s.client, "", s.peer)
+	s.greet.Publish(phase, &message.Message{Session: s.client, Role: role, Peer: s.peer})
 }
 
 func (s *session) endGreeting() {
@@ -64,9 +76,8 @@ func (s *session) Helo(_ context.Context, name string) milter.Reply {
 	s.client = &c
 	if again { // after STARTTLS: what the first one brought does not count
 		s.begin(s.greet.Pipeline())
-	}
-	if s.peer == message.Stranger {
-		s.greet.Publish(checks.Helo, &message.Message{Session: s.client})
+	} else {
+		s.publish(checks.Helo)
 	}
 	return milter.Continue
 }
@@ -77,18 +88,22 @@ func (s *session) Mail(_ context.Context, from string, args []string) milter.Rep
 		s.begin(p)
 	}
 	p := s.greet.Pipeline()
+	id := p.NewID()
 	if !s.b.o.Memory.Take(reservation) {
 		s.b.o.LimitHit("memory_inflight")
-		return reply(message.ReplyNoMemory)
+		return reply(message.ReplyNoMemory.WithID(id))
 	}
-	login := s.conn.Macro("{auth_authen}")
+	login, peer := s.conn.Macro("{auth_authen}"), s.peer
+	if login != "" {
+		peer = message.Stranger // a relay that logs in submits mail like anybody else
+	}
 	s.tx = &transaction{b: s.b, header: headerBuilder{maxFields: s.b.o.HeaderFields, maxBytes: s.b.o.HeaderBytes},
 		run: s.greet.Fork(s.conn.Context()), m: &message.Message{
-			ID: p.NewID(), Time: p.Now(), Session: s.client, Peer: s.peer, Login: login,
-			Role:     p.Roles().Role(s.client, login, s.peer),
+			ID: id, Time: p.Now(), Session: s.client, Peer: peer, Login: login,
+			Role:     p.Roles().Role(s.client, login, peer),
 			MailFrom: message.ParsePath(from), MailArgs: slices.Clone(args),
 		}}
-	if s.peer == message.Stranger {
+	if peer == message.Stranger {
 		s.tx.run.Publish(checks.Mail, s.tx.m)
 	}
 	return milter.Continue

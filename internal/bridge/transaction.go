@@ -38,7 +38,7 @@ func (t *transaction) rcpt(to string, args []string, refused bool) milter.Reply 
 	}
 	if len(t.m.Recipients) >= t.b.o.Recipients {
 		t.b.o.LimitHit("recipients")
-		return reply(message.ReplyRecipients)
+		return reply(message.ReplyRecipients.WithID(t.m.ID))
 	}
 	t.change(func(m *message.Message) {
 		m.Recipients = append(m.Recipients, message.Recipient{Path: message.ParsePath(to), Args: slices.Clone(args)})
@@ -74,13 +74,11 @@ func (t *transaction) endOfHeader(queueID string) {
 }
 
 // lookBehind replaces a relay or fetcher of ours by the client that it names
-// in its Received field, and publishes the phases that were held back.
+// in its Received field, and publishes the phases that were held back. Where it
+// names none the client is unknown: a stranger whose mail were judged by the
+// address of our relay would pass for us.
 func (t *transaction) lookBehind(p *pipeline.Pipeline) {
-	t.change(func(m *message.Message) {
-		if client, ok := p.Roles().Behind(m.Header, m.Session.MTA); ok {
-			m.Session = client
-		}
-	})
+	t.change(func(m *message.Message) { m.Session, _ = p.Roles().Behind(m.Header, m.Session.MTA) })
 	recipients := t.m.Recipients
 	for i := range recipients {
 		t.change(func(m *message.Message) { m.Recipients = recipients[:i+1] })
@@ -98,7 +96,7 @@ func (t *transaction) body(chunk []byte) milter.Reply {
 	if _, err := t.spool.Write(chunk); err != nil {
 		t.b.o.LimitHit("spool_bytes")
 		t.b.o.Logger.Error("body cannot be kept", "id", t.m.ID, "qid", t.m.QueueID, "err", err)
-		return reply(message.ReplyNoMemory)
+		return reply(message.ReplyNoMemory.WithID(t.m.ID))
 	}
 	return milter.Continue
 }
@@ -112,8 +110,15 @@ func (t *transaction) end(ctx context.Context, queueID string) milter.Response {
 	if t.m.QueueID == "" && queueID != "" {
 		t.change(func(m *message.Message) { m.QueueID = queueID })
 	}
+	decided := false
+	defer func() {
+		if !decided { // a panic on its way to the server
+			t.close()
+		}
+	}()
 	out := t.run.Finish(ctx, t.m)
 	t.b.o.Report(out)
+	decided = true
 	t.b.after.Go(func() {
 		t.run.Record(context.WithoutCancel(ctx), out)
 		t.close()

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,8 +26,8 @@ func hasPrefixFold(s, prefix string) bool {
 }
 
 // edits returns what shall be done to the header: removals first, from the
-// bottom up so that no index shifts under the next, then what is added, each
-// on top, the Authentication-Results last and so highest.
+// bottom up so that no index shifts under the next, then what is put on top, in
+// the order in which it will stand there.
 func (p *Pipeline) edits(m *message.Message, v *message.Verdict, id string, auth []authres.Method, unscanned []string) []message.Edit {
 	if m.Role == message.Reinject {
 		return nil
@@ -38,14 +39,14 @@ func (p *Pipeline) edits(m *message.Message, v *message.Verdict, id string, auth
 	add := func(name, value string) {
 		edits = append(edits, message.Edit{Op: message.Insert, Index: 0, Name: name, Value: value})
 	}
-	add(MarkField, p.mark(m))
-	if len(unscanned) > 0 {
-		add("X-Milterd-Unscanned", strings.Join(unscanned, ", "))
-	}
+	add(authResults, authres.Field{AuthservID: id, Methods: auth}.String())
 	if p.o.SpamHeaders {
 		p.addSpamFields(add, v)
 	}
-	add(authResults, authres.Field{AuthservID: id, Methods: auth}.String())
+	if len(unscanned) > 0 {
+		add("X-Milterd-Unscanned", strings.Join(unscanned, ", "))
+	}
+	add(MarkField, p.mark(m))
 	return edits
 }
 
@@ -72,33 +73,28 @@ func (p *Pipeline) removals(m *message.Message, id string) []message.Edit {
 			edits = append(edits, message.Edit{Op: message.Delete, Index: seen[name], Name: f.Name})
 		}
 	}
-	for i, j := 0, len(edits)-1; i < j; i, j = i+1, j-1 {
-		edits[i], edits[j] = edits[j], edits[i]
-	}
+	slices.Reverse(edits)
 	return edits
 }
 
 // addSpamFields adds the X-Spam family in the form that SpamAssassin's readers
-// know (Sieve scripts, Thunderbird, spamtest). On top comes X-Spam-Flag.
+// know (Sieve scripts, Thunderbird, spamtest).
 func (p *Pipeline) addSpamFields(add func(name, value string), v *message.Verdict) {
-	spam := isJunk(v)
 	yes := "No"
-	if spam {
+	if isJunk(v) {
 		yes = "Yes"
+		add("X-Spam-Flag", "YES")
+		add("X-Spam", "Yes")
 	}
-	if stars := min(int(v.Score), 50); stars > 0 {
-		add("X-Spam-Level", strings.Repeat("*", stars))
-	}
-	add("X-Spam-Score", formatScore(v.Score))
 	required := ""
 	if v.Thresholds.Junk != nil {
 		required = " required=" + formatScore(*v.Thresholds.Junk)
 	}
 	add("X-Spam-Status", fmt.Sprintf("%s, score=%s%s\n\ttests=[%s]\n\tautolearn=no milterd=%s",
 		yes, formatScore(v.Score), required, testList(v.Findings), p.o.Version))
-	if spam {
-		add("X-Spam", "Yes")
-		add("X-Spam-Flag", "YES")
+	add("X-Spam-Score", formatScore(v.Score))
+	if stars := min(int(v.Score), 50); stars > 0 {
+		add("X-Spam-Level", strings.Repeat("*", stars))
 	}
 }
 

@@ -38,14 +38,14 @@ func (r *Run) Finish(ctx context.Context, m *message.Message) *Outcome {
 	ctx, cancel := context.WithTimeout(ctx, p.o.MessageTime)
 	defer cancel()
 	r.Publish(checks.Message, m)
-	out := &Outcome{Message: m, Results: r.results(ctx)}
+	out := &Outcome{Message: m, Results: r.results(ctx, m.Role)}
 	if res, over := limitResult(m); over {
 		out.Results = append(out.Results, res)
 	}
 	facts := scoring.Facts{Message: m, Results: out.Results, Private: p.private(m)}
 	failed := p.failed(out.Results)
 	facts.Faults = failed
-	if len(failed) > 0 {
+	if len(failed) > 0 && !errors.Is(ctx.Err(), context.Canceled) { // then the client has gone, and tried nothing
 		facts.FaultsExhausted = p.o.Faults.Count(m, p.o.Now())
 	}
 	out.Verdict = p.o.Policy.Decide(facts)
@@ -126,8 +126,10 @@ func (r *Run) seal(ctx context.Context, m *message.Message, v *message.Verdict) 
 }
 
 // Record lets the checks that learn remember the message. It is called after
-// the reply and cannot change it.
+// the reply and cannot change it, and takes MessageTime at most.
 func (r *Run) Record(ctx context.Context, o *Outcome) {
+	ctx, cancel := context.WithTimeout(ctx, r.p.o.MessageTime)
+	defer cancel()
 	if o.Message.Role == message.Reinject {
 		return
 	}
@@ -144,7 +146,8 @@ func (r *Run) Record(ctx context.Context, o *Outcome) {
 }
 
 // each calls f for every check that has to do with the message, with the
-// results of the checks that it named.
+// results of the checks that it named. A panic is logged and ends no other's
+// turn.
 func (r *Run) each(m *message.Message, f func(*step, *checks.Input)) {
 	for _, st := range r.p.steps {
 		if !st.runs(m.Role) {
@@ -152,7 +155,7 @@ func (r *Run) each(m *message.Message, f func(*step, *checks.Input)) {
 		}
 		in := &checks.Input{Message: m, Prior: checks.Prior{}}
 		for _, d := range st.deps {
-			for _, t := range r.byStep[d] {
+			for _, t := range r.tasks[d] {
 				select {
 				case <-t.done:
 					in.Prior[t.step.spec.Name] = &t.result
@@ -160,6 +163,13 @@ func (r *Run) each(m *message.Message, f func(*step, *checks.Input)) {
 				}
 			}
 		}
-		f(st, in)
+		func() {
+			defer func() {
+				if v := recover(); v != nil {
+					r.p.panicked(st, m.ID, v)
+				}
+			}()
+			f(st, in)
+		}()
 	}
 }

@@ -26,7 +26,9 @@ func limitResult(m *message.Message) (res checks.Result, over bool) {
 	}
 	if m.Header.OverLimit != "" {
 		res.Findings = append(res.Findings, checks.Finding{Name: "HEADER_TOO_LARGE", Detail: "over limits." + m.Header.OverLimit})
-		res.Demand = &checks.Demand{Action: message.RejectMail, Reply: message.ReplyHeaderSize, Finding: "HEADER_TOO_LARGE", Outbound: true}
+		// What lies beyond the limit was read by nobody, and no forged field in it
+		// can be removed. So this spares no one: where nobody can be refused, hold.
+		res.Demand = &checks.Demand{Action: message.RejectMail, Reply: message.ReplyHeaderSize, Finding: "HEADER_TOO_LARGE", Always: true, Outbound: true}
 	}
 	for _, f := range m.Header.Fields {
 		if len(f.Value) > longField {

@@ -12,6 +12,9 @@ import (
 // MarkField is the header field by which we know a message that we have seen.
 const MarkField = "X-Milterd-Id"
 
+// maxMarks bounds the fields that are looked at. A message of ours has one.
+const maxMarks = 4
+
 var markEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
 // mark returns the value of X-Milterd-Id: the transaction id and a keyed tag
@@ -42,7 +45,11 @@ func (p *Pipeline) Seen(m *message.Message) bool {
 	if !m.Session.Local() && !p.o.Roles.Ours(m.Session.Client) || m.Login != "" || m.Peer != message.Stranger {
 		return false
 	}
+	tries := 0
 	for v := range m.Header.All(MarkField) {
+		if tries++; tries > maxMarks {
+			break
+		}
 		id, tag, ok := strings.Cut(message.Unfold(v), " ")
 		if ok && message.ValidID(id) && hmac.Equal([]byte(tag), []byte(p.markTag(id, m.Header))) {
 			return true

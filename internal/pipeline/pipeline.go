@@ -65,8 +65,10 @@ type Options struct {
 type Pipeline struct {
 	o     Options
 	steps []*step
-	// running counts the goroutines of checks, so that Close can wait for them.
-	running sync.WaitGroup
+
+	mu      sync.Mutex
+	running int           // checks under way
+	idle    chan struct{} // closed when there are none; nil when nobody waits
 }
 
 // step is a check in its place in the plan.
@@ -81,12 +83,9 @@ type step struct {
 // of the checks' configuration at once.
 func New(o Options) (*Pipeline, error) {
 	order, err := plan(o.Specs)
-	if err != nil {
-		return nil, err
-	}
 	p := &Pipeline{o: o}
 	index := map[string]int{}
-	var errs []error
+	errs := []error{err}
 	for _, spec := range order {
 		check, err := spec.New(o.Section(spec.Name), o.Env)
 		if err != nil {
@@ -102,8 +101,8 @@ func New(o Options) (*Pipeline, error) {
 		index[spec.Name] = len(p.steps)
 		p.steps = append(p.steps, st)
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return p, nil
 }
@@ -121,15 +120,35 @@ func (p *Pipeline) ReadsBody() bool {
 	return false
 }
 
-// Close waits until no check is running any more, or ctx ends.
+// Close waits until no check is running, or ctx ends. Messages that are still
+// on their way may start others afterwards, so it is no [sync.WaitGroup], which
+// must not be added to while somebody waits.
 func (p *Pipeline) Close(ctx context.Context) error {
-	idle := make(chan struct{})
-	go func() { p.running.Wait(); close(idle) }()
+	p.mu.Lock()
+	if p.running == 0 {
+		p.mu.Unlock()
+		return nil
+	}
+	if p.idle == nil {
+		p.idle = make(chan struct{})
+	}
+	idle := p.idle
+	p.mu.Unlock()
 	select {
 	case <-idle:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("pipeline: checks still running: %w", ctx.Err())
+	}
+}
+
+// count notes that a check has begun (1) or ended (-1).
+func (p *Pipeline) count(delta int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running += delta; p.running == 0 && p.idle != nil {
+		close(p.idle)
+		p.idle = nil
 	}
 }
 

@@ -44,6 +44,8 @@ func plan(specs []checks.Spec) ([]checks.Spec, error) {
 			case !enabled:
 			case dep.Phase > s.Phase:
 				errs = append(errs, fmt.Errorf("check %s (phase %s) cannot wait for check %s (phase %s)", s.Name, s.Phase, name, dep.Phase))
+			case needed && s.Outbound && !dep.Outbound:
+				errs = append(errs, fmt.Errorf("check %s runs on outbound mail, check %s, which it needs, does not", s.Name, name))
 			case dep.Phase == checks.Rcpt:
 				errs = append(errs, fmt.Errorf("check %s cannot use check %s, which has a result for each recipient", s.Name, name))
 			default:
@@ -60,8 +62,11 @@ func plan(specs []checks.Spec) ([]checks.Spec, error) {
 		order = append(order, s)
 	}
 	for _, s := range specs {
-		if s.BodyReader && s.Phase != checks.Header {
+		switch {
+		case s.BodyReader && s.Phase != checks.Header:
 			errs = append(errs, fmt.Errorf("check %s reads the body as it arrives, so its phase must be header", s.Name))
+		case s.BodyReader && s.Timeout != 0:
+			errs = append(errs, fmt.Errorf("check %s reads the body as it arrives, so a timeout would bound the client", s.Name))
 		}
 		place(s, "")
 	}

@@ -50,7 +50,7 @@ func (r *Roles) Trusted(a netip.Addr) bool {
 }
 
 func contains(nets []netip.Prefix, a netip.Addr) bool {
-	a = a.Unmap()
+	a = a.Unmap().WithZone("")
 	for _, n := range nets {
 		if n.Contains(a) {
 			return true

@@ -12,28 +12,25 @@ import (
 	"milterd/message"
 )
 
-// Run is the way of one mail transaction through the pipeline. Its methods are
+// Run is the way of one mail transaction through the pipeline, or what the
+// transactions of a session have in common (see [Run.Fork]). Its methods are
 // called from one goroutine.
 type Run struct {
-	p       *Pipeline
-	session context.Context // for the phases that outlive a transaction
-	ctx     context.Context
-	cancel  context.CancelFunc
-	began   time.Time
-	tasks   []*task
-	byStep  [][]*task // tasks of each step: one, or one a recipient
-	phase   checks.Phase
+	p      *Pipeline
+	ctx    context.Context
+	cancel context.CancelFunc
+	tasks  [][]*task // of each step: one, or one a recipient
+	phase  checks.Phase
 }
 
 // task is one run of one check.
 type task struct {
-	step   *step
-	done   chan struct{} // closed when result stands
-	result checks.Result
-	in     *checks.Input
-	// counted is set by whoever reports the task to the metrics: the task when
-	// it ends, or the waiter who gave up on it.
-	counted atomic.Bool
+	step    *step
+	in      *checks.Input
+	began   time.Time
+	settled atomic.Bool
+	done    chan struct{} // closed when result stands
+	result  checks.Result
 }
 
 // errDeadline is the error of a check that did not come back in time.
@@ -47,29 +44,25 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
-// Begin starts a transaction of the SMTP session that lasts as long as ctx.
+// Begin starts a transaction that lasts until Close, or as long as ctx.
 func (p *Pipeline) Begin(ctx context.Context) *Run {
-	r := &Run{p: p, began: p.o.Now(), phase: -1}
+	r := &Run{p: p, phase: -1, tasks: make([][]*task, len(p.steps))}
 	if p.o.Transaction != nil {
 		ctx = p.o.Transaction(ctx)
 	}
-	r.session = ctx
 	r.ctx, r.cancel = context.WithCancel(ctx)
-	if len(p.steps) > 0 {
-		r.byStep = make([][]*task, len(p.steps))
-	}
 	return r
 }
 
-// Fork begins the next transaction of the same session: results of the
-// Connect and Helo phases are kept.
+// Fork begins the next transaction of the same session. It shares what the
+// Connect and Helo phases have brought, or are still about to bring: that ends
+// with r, not with the transaction.
 func (r *Run) Fork(ctx context.Context) *Run {
 	n := r.p.Begin(ctx)
 	n.phase = min(r.phase, checks.Helo)
 	for i, st := range r.p.steps {
 		if st.spec.Phase <= checks.Helo {
-			n.byStep[i] = r.byStep[i]
-			n.tasks = append(n.tasks, r.byStep[i]...)
+			n.tasks[i] = r.tasks[i]
 		}
 	}
 	return n
@@ -114,7 +107,7 @@ func (r *Run) start(phase checks.Phase, m *message.Message, rcpt *message.Recipi
 		if st.spec.Phase != phase || !st.runs(m.Role) {
 			continue
 		}
-		t := &task{step: st, done: make(chan struct{}), in: &checks.Input{Message: m, Recipient: rcpt}}
+		t := &task{step: st, began: time.Now(), done: make(chan struct{}), in: &checks.Input{Message: m, Recipient: rcpt}}
 		if st.spec.BodyReader {
 			t.in.Body = m.Body.Reader()
 		}
@@ -123,38 +116,33 @@ func (r *Run) start(phase checks.Phase, m *message.Message, rcpt *message.Recipi
 		}
 		var deps []*task
 		for _, d := range st.deps {
-			deps = append(deps, r.byStep[d]...)
+			deps = append(deps, r.tasks[d]...)
 		}
-		r.byStep[i] = append(r.byStep[i], t)
-		r.tasks = append(r.tasks, t)
-		ctx := r.ctx
-		if phase <= checks.Helo {
-			ctx = r.session
-		}
-		r.p.running.Go(func() { r.p.do(ctx, t, deps) })
+		r.tasks[i] = append(r.tasks[i], t)
+		r.p.count(1)
+		go r.p.do(r.ctx, t, deps)
 	}
 }
 
+// grace is how long after its time limit a check may still say itself that it
+// has not made it, before the runner says so.
+const grace = 200 * time.Millisecond
+
 // do runs one check, whatever it does.
 func (p *Pipeline) do(ctx context.Context, t *task, deps []*task) {
-	began := time.Now()
-	if t.in.Message.Body != nil {
-		defer t.in.Message.Body.Release()
+	defer p.count(-1)
+	if body := t.in.Message.Body; body != nil {
+		defer body.Release()
 	}
-	defer close(t.done)
-	defer func() {
-		t.result.Check = t.step.spec.Name
-		t.result.Took = time.Since(began)
-		t.observe(&t.result)
-	}()
 	defer func() {
 		if v := recover(); v != nil {
-			t.result = checks.Result{Err: &PanicError{Value: v, Stack: debug.Stack()}}
-			p.o.Metrics.panicked(t.step.spec.Name)
-			p.o.Logger.Error("check panicked", "check", t.step.spec.Name, "id", t.in.Message.ID,
-				"panic", fmt.Sprint(v), "stack", string(t.result.Err.(*PanicError).Stack))
+			t.fail(p.panicked(t.step, t.in.Message.ID, v))
 		}
 	}()
+	var took time.Duration // waiting for others is not this check's time
+	if c, ok := t.step.check.(checks.Preparer); ok {
+		took = p.prepare(ctx, t, c)
+	}
 	for _, d := range deps {
 		select {
 		case <-d.done:
@@ -163,68 +151,108 @@ func (p *Pipeline) do(ctx context.Context, t *task, deps []*task) {
 			}
 			t.in.Prior[d.step.spec.Name] = &d.result
 		case <-ctx.Done():
-			t.result.Err = ctx.Err()
+			t.fail(ctx.Err())
 			return
 		}
 	}
-	began = time.Now() // waiting for others is not this check's time
+	began := time.Now()
+	ctx, done := p.bound(ctx, t)
+	defer done()
+	res, err := t.step.check.Run(ctx, t.in)
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", errDeadline, err)
+		}
+		res = checks.Result{} // evidence of a check that failed half-way proves nothing
+	}
+	res.Err, res.Took = err, took+time.Since(began)
+	t.settle(res)
+}
+
+// prepare lets the check begin with what needs no other check's result, and
+// returns how long that took.
+func (p *Pipeline) prepare(ctx context.Context, t *task, c checks.Preparer) time.Duration {
+	began := time.Now()
+	ctx, done := p.bound(ctx, t)
+	defer done()
+	t.in.Prepared = c.Prepare(ctx, t.in)
+	return time.Since(began)
+}
+
+// bound gives a check's context its time limit and its account at the DNS. done
+// ends both.
+func (p *Pipeline) bound(ctx context.Context, t *task) (bounded context.Context, done func()) {
 	limit := t.step.spec.Timeout
 	if limit == 0 && !t.step.spec.BodyReader {
 		limit = p.o.MessageTime
 	}
+	done = func() {}
 	if limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
+		late := time.AfterFunc(limit+grace, func() { t.fail(errDeadline) })
+		done = func() {
+			late.Stop()
+			cancel()
+		}
 	}
 	if p.o.Scope != nil {
 		ctx = p.o.Scope(ctx, t.step.spec.Name)
 	}
-	t.result, t.result.Err = call(ctx, t)
-	if t.result.Err != nil && errors.Is(t.result.Err, context.DeadlineExceeded) {
-		t.result.Err = fmt.Errorf("%w: %w", errDeadline, t.result.Err)
-	}
+	return ctx, done
 }
 
-func call(ctx context.Context, t *task) (checks.Result, error) {
-	res, err := t.step.check.Run(ctx, t.in)
-	if err != nil {
-		return checks.Result{}, err // evidence of a check that failed half-way proves nothing
+// settle lets a result stand, unless another does already: the check has come
+// back after the runner has given up on it.
+func (t *task) settle(res checks.Result) {
+	if !t.settled.CompareAndSwap(false, true) {
+		return
 	}
-	return res, nil
+	res.Check = t.step.spec.Name
+	t.step.per.observe(&res)
+	t.result = res
+	close(t.done)
 }
 
-// results waits for all tasks until ctx ends and returns their results in plan
-// order. A task that has not ended by then is a result with errDeadline; its
-// goroutine goes on, but nobody reads what it brings.
-func (r *Run) results(ctx context.Context) []checks.Result {
+// fail settles the task without the check's word.
+func (t *task) fail(err error) {
+	t.settle(checks.Result{Err: err, Took: time.Since(t.began)})
+}
+
+// panicked says in log and metrics that a check has a bug.
+func (p *Pipeline) panicked(st *step, id string, value any) *PanicError {
+	err := &PanicError{Value: value, Stack: debug.Stack()}
+	p.o.Metrics.panicked(st.spec.Name)
+	p.o.Logger.Error("check panicked", "check", st.spec.Name, "id", id,
+		"panic", message.SafeText(fmt.Sprint(value), 200), "stack", string(err.Stack))
+	return err
+}
+
+// results waits until ctx ends for all checks that have business with mail of
+// that role and returns their results in plan order. A check that has not come
+// back by then has failed; its goroutine goes on, but nobody reads what it
+// brings.
+func (r *Run) results(ctx context.Context, role message.Role) []checks.Result {
 	var all []checks.Result
-	for i := range r.byStep {
-		for _, t := range r.byStep[i] {
+	for i, st := range r.p.steps {
+		if !st.runs(role) {
+			continue // begun before the role was known
+		}
+		for _, t := range r.tasks[i] {
 			select {
 			case <-t.done:
-				all = append(all, t.result)
-				continue
-			default:
-			}
-			select {
-			case <-t.done:
-				all = append(all, t.result)
 			case <-ctx.Done():
-				res := checks.Result{Check: t.step.spec.Name, Err: errDeadline, Took: time.Since(r.began)}
-				t.observe(&res)
-				all = append(all, res)
+				err := errDeadline
+				if errors.Is(ctx.Err(), context.Canceled) {
+					err = ctx.Err()
+				}
+				t.fail(err)
+				<-t.done
 			}
+			all = append(all, t.result)
 		}
 	}
 	return all
-}
-
-// observe reports a result to the metrics, once a task.
-func (t *task) observe(res *checks.Result) {
-	if t.counted.CompareAndSwap(false, true) {
-		t.step.per.observe(res)
-	}
 }
 
 // Close ends the checks that still run. It does not wait for them.
