@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"time"
 
@@ -60,8 +61,9 @@ func newEngine(cfg *config.Config, log *slog.Logger) (*engine.Engine, *dns.Resol
 	rand.Read(markKey)
 	e, err := engine.New(cfg, engine.Host{
 		Resolver: resolver, Registerer: registry, Metrics: pipeline.NewMetrics(registry),
-		Faults: &pipeline.Faults{Tries: 3, Age: time.Hour}, MarkKey: markKey,
-		Hostname: hostname, Version: version, Logger: log, Now: time.Now, Random: rand.Reader,
+		Faults:  &pipeline.Faults{Tries: math.MaxInt, Age: math.MaxInt64}, // a message looked at is not one that comes back
+		MarkKey: markKey, Hostname: hostname, Version: version, Logger: log, Now: time.Now, Random: rand.Reader,
+		Forgetful: true,
 	})
 	if err != nil {
 		resolver.Close()

@@ -11,9 +11,11 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"milterd/internal/bridge"
 	"milterd/internal/config"
@@ -62,10 +64,13 @@ type daemon struct {
 	bridge   *bridge.Bridge
 	server   *milter.Server
 	journal  *journal.Writer
+	// verdicts is where the journal lies, whatever a reload says.
+	verdicts string
 	serving  atomic.Bool
 	engine   atomic.Pointer[engine.Engine]
-	// retired counts pipelines of old configurations that end their messages.
-	retired sync.WaitGroup
+	// retired are the pipelines of old configurations. Sessions keep one for as
+	// long as they like; the end waits for the checks of those that are left.
+	retired []weak.Pointer[pipeline.Pipeline]
 }
 
 // ConfigError is what is wrong with the configuration at the start;
@@ -138,8 +143,9 @@ func (d *daemon) open(cfg *config.Config) (err error) {
 	d.metrics.reloaded(true)
 
 	if !d.o.Ephemeral {
+		d.verdicts = string(cfg.Journal.Path)
 		d.journal, err = journal.Open(journal.Options{
-			Dir: string(cfg.Journal.Path), MaxSize: int64(cfg.Journal.MaxSize), MaxAge: cfg.Journal.MaxAge, Now: time.Now, Logger: d.log,
+			Dir: d.verdicts, MaxSize: int64(cfg.Journal.MaxSize), MaxAge: cfg.Journal.MaxAge, Now: time.Now, Logger: d.log,
 		})
 		if err != nil { // mail is worth more than its record
 			d.log.Error("no journal: verdicts will not be remembered", "err", err)
@@ -225,21 +231,16 @@ func (d *daemon) reload() {
 		e, err = engine.New(cfg, d.host)
 	}
 	if err != nil {
+		d.metrics.reloaded(false)
 		for _, problem := range engine.Problems(err) {
 			d.log.Error("reload refused, the running configuration stays", "problem", problem)
 		}
-		d.metrics.reloaded(false)
 		return
 	}
 	d.level.Set(cfg.Log.Level.Level())
 	old := d.engine.Swap(e)
-	d.retired.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), cfg.Limits.MessageTime)
-		defer cancel()
-		if err := old.Pipeline.Close(ctx); err != nil {
-			d.log.Debug("old configuration still in use", "err", err)
-		}
-	})
+	d.retired = append(d.retired, weak.Make(old.Pipeline))
+	d.retired = slices.DeleteFunc(d.retired, func(p weak.Pointer[pipeline.Pipeline]) bool { return p.Value() == nil })
 	d.metrics.reloaded(true)
 	d.log.Info("configuration reloaded", "mode", cfg.Mode, "checks", len(e.Specs))
 	if note := needsRestart(old.Config, cfg); len(note) > 0 {
@@ -250,8 +251,12 @@ func (d *daemon) reload() {
 func (d *daemon) closeAll() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	d.retired.Wait()
 	err := d.engine.Load().Pipeline.Close(ctx)
+	for _, old := range d.retired {
+		if p := old.Value(); p != nil {
+			err = errors.Join(err, p.Close(ctx))
+		}
+	}
 	if d.journal != nil {
 		err = errors.Join(err, d.journal.Close(ctx))
 	}

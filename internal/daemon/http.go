@@ -35,7 +35,7 @@ func (d *daemon) public() http.Handler {
 func (d *daemon) controlled() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /verdicts", func(w http.ResponseWriter, r *http.Request) {
-		found, err := journal.Find(string(d.engine.Load().Config.Journal.Path), r.FormValue("key"), maxFound)
+		found, err := journal.Find(d.verdicts, r.FormValue("key"), maxFound)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -24,24 +25,26 @@ func newLogger(w io.Writer, format config.LogFormat, level slog.Leveler) *slog.L
 // maxLogValue bounds a value in the log: some come from strangers.
 const maxLogValue = 256
 
-// maxLogStack lets the stack of a panic through whole.
-const maxLogStack = 16 << 10
-
 // tame bounds every text of a log line and makes it printable ASCII: terminals
-// and journal viewers act on more than control characters.
+// and journal viewers act on more than control characters. What is neither a
+// text nor a number is turned into text, so that nothing gets past.
 func tame(_ []string, a slog.Attr) slog.Attr {
 	limit := maxLogValue
-	if a.Key == "stack" {
-		limit = maxLogStack
+	switch a.Key { // ours, and of no use when they are cut
+	case "stack":
+		limit = 16 << 10
+	case "findings", "problem":
+		limit = 2 << 10
 	}
-	switch v := a.Value.Any().(type) {
-	case string:
+	switch a.Value.Kind() {
+	case slog.KindString:
+		v := a.Value.String()
 		if a.Key == "stack" {
-			v = strings.ReplaceAll(v, "\n", " | ")
+			v = strings.ReplaceAll(strings.ReplaceAll(v, "\n\t", " "), "\n", " | ")
 		}
 		a.Value = slog.StringValue(message.SafeText(v, limit))
-	case error:
-		a.Value = slog.StringValue(message.SafeText(v.Error(), limit))
+	case slog.KindAny:
+		a.Value = slog.StringValue(message.SafeText(fmt.Sprint(a.Value.Any()), limit))
 	}
 	return a
 }

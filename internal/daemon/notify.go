@@ -44,7 +44,7 @@ func needsRestart(old, now *config.Config) []string {
 		old, now any
 	}{
 		{"listen", old.Listen, now.Listen}, {"control", old.Control, now.Control}, {"http", old.HTTP, now.HTTP},
-		{"dns", old.DNS, now.DNS}, {"journal.path", old.Journal.Path, now.Journal.Path},
+		{"dns", old.DNS, now.DNS}, {"journal", startJournal(old), startJournal(now)},
 		{"log.format", old.Log.Format, now.Log.Format}, {"spool", old.Spool, now.Spool}, {"limits", startLimits(old), startLimits(now)},
 	} {
 		if !reflect.DeepEqual(k.old, k.now) {
@@ -57,6 +57,12 @@ func needsRestart(old, now *config.Config) []string {
 // startLimits are the limits of the wire and of all messages together.
 func startLimits(c *config.Config) []any {
 	l := &c.Limits
-	return []any{l.MilterFrame, l.Idle, l.FrameTime, l.ReplyTime, l.Connections, l.HeaderFields, l.HeaderBytes,
+	return []any{l.MilterFrame, l.Idle, l.FrameTime, l.ReplyTime, l.MessageTime, l.Connections, l.HeaderFields, l.HeaderBytes,
 		l.FromBytes, l.Recipients, l.MemoryInflight, l.SpoolBytes}
+}
+
+// startJournal is the journal but for journal.subjects, which each record asks
+// for anew.
+func startJournal(c *config.Config) []any {
+	return []any{c.Journal.Path, c.Journal.MaxSize, c.Journal.MaxAge}
 }

@@ -25,7 +25,12 @@ func (d *daemon) markKey(cfg *config.Config) []byte {
 	if d.o.Ephemeral {
 		return fresh
 	}
-	key, err := loadKey(filepath.Join(filepath.Dir(string(cfg.Journal.Path)), "id.key"), fresh)
+	dir := filepath.Dir(string(cfg.Journal.Path))
+	err := os.MkdirAll(dir, 0o750)
+	var key []byte
+	if err == nil {
+		key, err = loadKey(filepath.Join(dir, "id.key"), fresh)
+	}
 	if err != nil {
 		d.log.Warn("the key for X-Milterd-Id is kept in memory only", "err", err)
 		return fresh
@@ -38,12 +43,15 @@ func loadKey(path string, fresh []byte) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {
 		_, err = f.Write(fresh)
-		return fresh, errors.Join(err, f.Close())
+		if err = errors.Join(err, f.Close()); err != nil {
+			return nil, errors.Join(err, os.Remove(path)) // half a key would be refused for ever
+		}
+		return fresh, nil
 	}
 	if !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	f, err = os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	f, err = os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -30,6 +30,7 @@ func (d *daemon) openSockets(ctx context.Context, cfg *config.Config) (*sockets,
 	s := &sockets{milter: d.o.Listeners}
 	inherited, err := milter.Inherited()
 	if err != nil {
+		s.close()
 		return nil, err
 	}
 	for _, l := range inherited {
@@ -134,27 +135,44 @@ func becomeUser(name string, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	dirs := []string{filepath.Dir(string(cfg.Journal.Path)), string(cfg.Journal.Path)}
-	for _, s := range append([]config.Socket{cfg.Control}, cfg.Listen...) {
-		if path, ok := strings.CutPrefix(s.Address, "unix:"); ok {
-			dirs = append(dirs, filepath.Dir(path))
-		}
+	state := string(cfg.Journal.Path)
+	if err := handOver(uid, gid, filepath.Dir(state), state); err != nil {
+		return err
 	}
-	for i, dir := range dirs {
-		if err := os.MkdirAll(dir, 0o750); err != nil {
+	for _, socket := range append([]config.Socket{cfg.Control}, cfg.Listen...) {
+		addr, err := milter.ParseAddr(socket.Address)
+		if err != nil || addr.Network != "unix" {
+			continue // another process opened it, or it needs no directory
+		}
+		if err := handOver(uid, -1, filepath.Dir(addr.Address)); err != nil { // the group is Postfix's
 			return err
 		}
-		owner := gid
-		if i >= 2 {
-			owner = -1 // sockets keep the group that Postfix needs
-		}
-		if ownable(dir) {
-			if err := os.Chown(dir, uid, owner); err != nil {
-				return err
-			}
+	}
+	if control, err := milter.ParseAddr(cfg.Control.Address); err == nil && cfg.Control.Group == "" {
+		// It stands in a directory of Postfix's group, but is no business of Postfix.
+		if err := os.Lchown(control.Address, uid, gid); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 	}
 	return dropPrivileges(uid, gid)
+}
+
+// handOver makes directories where they are missing and gives them to the user;
+// gid -1 leaves the group. What the user himself may have put there in the place
+// of a directory, a link to somewhere else, is never followed.
+func handOver(uid, gid int, dirs ...string) error {
+	for _, dir := range dirs {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
+			return err
+		}
+		if !ownable(dir) {
+			continue
+		}
+		if err := os.Lchown(dir, uid, gid); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ownable keeps us from taking over a directory that others use: only one that

@@ -16,7 +16,6 @@ import (
 	"milterd/internal/config"
 	"milterd/internal/dns"
 	"milterd/internal/pipeline"
-	"milterd/internal/strictyaml"
 	"milterd/message"
 	"milterd/rules"
 	"milterd/scoring"
@@ -39,6 +38,9 @@ type Host struct {
 	// Rules are rule files beside the shipped ones and those of the
 	// configuration: for a program that has no files.
 	Rules []rules.Source
+	// Forgetful keeps checks from remembering the messages they see: for
+	// commands that look at mail beside a daemon.
+	Forgetful bool
 }
 
 // Engine is a configuration in working order.
@@ -85,29 +87,26 @@ func findings() []checks.FindingSpec {
 // Its error is everything that is wrong with rules and checks.
 func New(cfg *config.Config, h Host) (*Engine, error) {
 	set, err := Rules(cfg, h.Rules...)
+	errs := []error{err}
 	if err != nil {
-		return nil, err
+		set = new(rules.Set) // the checks may be wrong as well
 	}
 	e := &Engine{Config: cfg, Rules: set}
 	onError := map[string]checks.OnError{}
-	var errs []error
 	for _, spec := range all.Specs(set) {
 		common := checks.Common{Enabled: true, OnError: spec.OnError}
 		section := cfg.Check(spec.Name).Node()
-		if err := errors.Join(section.Key("enabled").Decode(&common.Enabled), section.Key("on_error").Decode(&common.OnError)); err != nil {
-			errs = append(errs, err)
-			continue
-		}
+		errs = append(errs, section.Key("enabled").Decode(&common.Enabled), section.Key("on_error").Decode(&common.OnError))
 		if !common.Enabled {
 			continue
 		}
 		if common.OnError != "" {
 			onError[spec.Name] = common.OnError
 		}
+		if h.Forgetful {
+			spec = forgetful(spec)
+		}
 		e.Specs = append(e.Specs, spec)
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
 	}
 	limits := &cfg.Limits
 	e.Pipeline, err = pipeline.New(pipeline.Options{
@@ -145,10 +144,29 @@ func New(cfg *config.Config, h Host) (*Engine, error) {
 		Scope:  dns.WithGroup,
 		Faults: h.Faults, Metrics: h.Metrics, Random: h.Random, Logger: h.Logger, Now: h.Now,
 	})
-	if err != nil {
+	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
 	return e, nil
+}
+
+// forgetful hides what a check would do after the reply.
+func forgetful(spec checks.Spec) checks.Spec {
+	open := spec.New
+	spec.New = func(cfg checks.Section, env checks.Env) (checks.Check, error) {
+		c, err := open(cfg, env)
+		if err != nil {
+			return nil, err
+		}
+		if sealer, ok := c.(checks.Sealer); ok {
+			return struct {
+				checks.Check
+				checks.Sealer
+			}{c, sealer}, nil
+		}
+		return struct{ checks.Check }{c}, nil
+	}
+	return spec
 }
 
 func threshold(t config.Threshold) *float64 {
@@ -160,17 +178,13 @@ func threshold(t config.Threshold) *float64 {
 }
 
 // Problems flattens an error of [config.Load] or [New] into its single errors,
-// each a line with its place.
+// each a line with its place, each once: a key may be read by two.
 func Problems(err error) []string {
 	var all []string
 	var walk func(error)
 	walk = func(err error) {
 		switch e := err.(type) {
 		case nil:
-		case strictyaml.Errors:
-			for _, one := range e {
-				all = append(all, one.Error())
-			}
 		case interface{ Unwrap() []error }:
 			for _, one := range e.Unwrap() {
 				walk(one)
@@ -180,7 +194,9 @@ func Problems(err error) []string {
 				walk(inner)
 				return
 			}
-			all = append(all, err.Error())
+			if line := err.Error(); !slices.Contains(all, line) {
+				all = append(all, line)
+			}
 		}
 	}
 	walk(err)

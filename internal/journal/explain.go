@@ -15,22 +15,26 @@ import (
 
 // Explain writes a verdict for people: who sent what, what spoke for and
 // against it, what decided, and what would have changed the decision. Text
-// that came with the message is quoted.
+// that came with the message is quoted where it holds more than plain printable
+// characters; nothing else than printable ASCII is ever written.
 func (r *Record) Explain(w io.Writer) {
 	e := &explainer{w: w}
-	e.line("message", "id %s%s%s", r.ID, optional(" queue ", r.QueueID), optional(" message-id ", quote(r.MessageID)))
+	e.line("message", "id %s%s%s", r.ID, optional(" queue ", quote(r.QueueID)), optional(" message-id ", quote(r.MessageID)))
 	if !r.Time.IsZero() {
 		e.line("time", "%s", r.Time.Local().Format(time.RFC3339))
 	}
 	e.line("client", "%s%s%s role %s%s%s", cmp.Or(r.Client, "unknown"), optional(" ", quote(r.ClientName)),
 		optional(" helo ", quote(r.Helo)), r.Role, optional(" peer ", string(r.Peer)), optional(" login ", quote(r.Login)))
-	e.line("envelope", "from %s to %s", quote(r.From), quoteAll(r.Rcpt))
+	e.line("envelope", "from %s to %s", cmp.Or(quote(r.From), "<>"), quoteAll(r.Rcpt))
 	if r.Subject != "" {
 		e.line("subject", "%s", quote(r.Subject))
 	}
 	e.line("verdict", "%s%s, score %s (objective %s), decided by %s%s", r.Action,
-		optional(", in mode enforce "+"it would be ", string(r.Would)), num(r.Score), num(r.Objective), r.DecidedBy,
+		optional(", in mode enforce it would be ", string(r.Would)), num(r.Score), num(r.Objective), r.DecidedBy,
 		optional(", softened because of ", r.Mitigation))
+	if r.Hold != "" {
+		e.line("hold", "%s", r.Hold)
+	}
 	if r.Reply != "" {
 		e.line("reply", "%s", r.Reply)
 	}
@@ -56,32 +60,39 @@ type explainer struct {
 	last string
 }
 
-// line writes a line under a heading, which is not repeated.
+// maxShown bounds a line; the longest honest one lists fifty recipients.
+const maxShown = 64 << 10
+
+// line writes a line under a heading, which is not repeated. Who wrote the
+// journal is not known here, so no byte of it reaches a terminal unseen.
 func (e *explainer) line(heading, format string, args ...any) {
 	h := heading
 	if h == e.last {
 		h = ""
 	}
 	e.last = heading
-	fmt.Fprintf(e.w, "%-11s %s\n", h, strings.TrimRight(fmt.Sprintf(format, args...), " "))
+	fmt.Fprintf(e.w, "%-11s %s\n", h, strings.TrimRight(message.SafeText(fmt.Sprintf(format, args...), maxShown), " "))
 }
 
 func (e *explainer) findings(all []message.Finding) {
 	sorted := slices.Clone(all)
 	slices.SortStableFunc(sorted, func(a, b message.Finding) int { return cmp.Compare(math.Abs(b.Score), math.Abs(a.Score)) })
 	for _, f := range sorted {
-		points := fmt.Sprintf("%+6.1f", f.Score)
+		points := num(f.Score)
+		if f.Score > 0 {
+			points = "+" + points
+		}
 		switch {
 		case f.Shadow:
 			points = "shadow"
 		case f.Score == 0:
-			points = "     0"
+			points = "0"
 		}
 		opinion := ""
 		if f.Subjective {
 			opinion = " (opinion)"
 		}
-		e.line("findings", "%s  %-24s %s%s%s", points, f.Name, f.Check, opinion, optional(": ", quote(f.Detail)))
+		e.line("findings", "%7s  %-24s %s%s%s", points, f.Name, f.Check, opinion, optional(": ", quote(f.Detail)))
 	}
 }
 
@@ -92,11 +103,15 @@ func (r *Record) turningPoint() string {
 		return fmt.Sprintf("%s decided, whatever the score; without it the score would have given %q", r.DecidedBy, r.byScore(r.Score, r.Objective))
 	}
 	now := r.byScore(r.Score, r.Objective)
+	junk := r.Thresholds.Junk
+	if junk == nil && now == message.Junk { // opinion alone reached the next one
+		junk = r.Thresholds.Reject
+	}
 	var parts []string
 	for _, t := range []struct {
 		action message.Action
 		at     *float64
-	}{{message.Junk, r.Thresholds.Junk}, {message.RejectMail, r.Thresholds.Reject}} {
+	}{{message.Junk, junk}, {message.RejectMail, r.Thresholds.Reject}} {
 		if t.at == nil {
 			continue
 		}
@@ -105,7 +120,7 @@ func (r *Record) turningPoint() string {
 			basis, of = r.Objective, "objective "
 		}
 		if d := *t.at - basis; d > 0 {
-			parts = append(parts, fmt.Sprintf("%s more %spoints and it is %s", num(d), of, t.action))
+			parts = append(parts, fmt.Sprintf("%s more %spoints and it is %s", num(up(d)), of, t.action))
 		} else if now == t.action {
 			parts = append(parts, fmt.Sprintf("%s %spoints less and it is no longer %s", num(math.Max(-d, 0)+0.1), of, t.action))
 		}
@@ -167,7 +182,17 @@ func quoteAll(all []string) string {
 	return strings.Join(q, " ")
 }
 
-func num(x float64) string { return strconv.FormatFloat(x, 'f', 1, 64) }
+// up rounds to the next tenth that is enough.
+func up(x float64) float64 { return math.Ceil(x*10-1e-6) / 10 }
+
+// num prints one decimal, and the second where there is one: 5.96 is not 6.
+func num(x float64) string {
+	s := strings.TrimSuffix(strconv.FormatFloat(x, 'f', 2, 64), "0")
+	if s == "-0.0" {
+		return "0.0"
+	}
+	return s
+}
 
 func limit(t *float64) string {
 	if t == nil {

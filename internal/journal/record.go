@@ -4,6 +4,8 @@
 package journal
 
 import (
+	"math"
+	"strings"
 	"time"
 
 	"milterd/authres"
@@ -12,9 +14,10 @@ import (
 	"milterd/message"
 )
 
-// Record is the stored verdict on one message (DESIGN.md, section 3). The
-// fields from the message are a stranger's text: cut, and to be escaped
-// wherever they are shown.
+// Record is the stored verdict on one message. The fields from the message are
+// a stranger's text: cut, and to be escaped wherever they are shown. Whatever
+// bytes a message has, its record is valid JSON of a bounded length, and reads
+// back as it was written.
 type Record struct {
 	File       string             `json:"file,omitempty"`
 	Time       time.Time          `json:"time,omitzero"`
@@ -38,7 +41,7 @@ type Record struct {
 	Thresholds message.Thresholds `json:"thresholds"`
 	DecidedBy  string             `json:"decided_by"`
 	Mitigation string             `json:"mitigation,omitempty"`
-	Reply      string             `json:"reply,omitempty"`
+	Reply      string             `json:"reply"`
 	Hold       string             `json:"hold,omitempty"`
 	Findings   []message.Finding  `json:"findings"`
 	Auth       []authres.Method   `json:"auth"`
@@ -55,10 +58,12 @@ type Check struct {
 	Error   string         `json:"error"`
 }
 
-// Bounds on what is kept of a stranger's text, and on recipients.
+// Bounds on what is kept of one message. They keep a sender of monsters from
+// pushing everybody else's verdicts out of the journal.
 const (
-	maxText       = 256
+	maxText       = 256 // bytes of a stranger's text
 	maxRecipients = 50
+	maxRemovals   = 50 // header fields that are removed
 )
 
 // NewRecord describes an outcome. Subjects says whether the subject may be
@@ -66,28 +71,25 @@ const (
 func NewRecord(o *pipeline.Outcome, subjects bool) *Record {
 	m, v := o.Message, &o.Verdict
 	r := &Record{
-		Time: m.Time, ID: m.ID, QueueID: m.QueueID, Role: m.Role, Peer: m.Peer,
-		ClientName: cut(m.Session.HostName()), Helo: cut(m.Session.Helo), Login: cut(m.Login),
-		From: cut(m.MailFrom.Raw), Action: v.Action, Would: v.Would, Score: v.Score, Objective: v.Objective,
+		Time: m.Time, ID: m.ID, QueueID: text(m.QueueID), Role: m.Role, Peer: m.Peer,
+		ClientName: text(m.Session.HostName()), Helo: text(m.Session.Helo), Login: text(m.Login),
+		From: text(m.MailFrom.Raw), Action: v.Action, Would: v.Would, Score: finite(v.Score), Objective: finite(v.Objective),
 		Thresholds: v.Thresholds, DecidedBy: v.DecidedBy, Mitigation: v.Mitigation,
-		Reply: v.Reply.String(), Hold: v.HoldReason,
-		Findings: orEmpty(v.Findings), Auth: orEmpty(o.Auth), Headers: orEmpty(o.Edits),
+		Reply: v.Reply.String(), Hold: text(v.HoldReason),
+		Findings: findings(v.Findings), Auth: methods(o.Auth), Headers: edits(o.Edits),
 		Checks: make([]Check, 0, len(o.Results)), TookMS: milliseconds(o.Took),
 	}
 	if m.Session.Client.IsValid() {
-		r.Client = m.Session.Client.String()
+		r.Client = text(m.Session.Client.String()) // a zone may stand in it
 	}
-	for i, rcpt := range m.Recipients {
-		if i == maxRecipients {
-			break
-		}
-		r.Rcpt = append(r.Rcpt, cut(rcpt.Path.Raw))
+	for _, rcpt := range m.Recipients[:min(len(m.Recipients), maxRecipients)] {
+		r.Rcpt = append(r.Rcpt, text(rcpt.Path.Raw))
 	}
 	if m.Header != nil {
-		r.MessageID = cut(m.Header.Text("Message-ID"))
+		r.MessageID = text(m.Header.Text("Message-ID"))
 		r.Size = int64(m.Header.Size)
 		if subjects {
-			r.Subject = cut(m.Header.Text("Subject"))
+			r.Subject = text(m.Header.Text("Subject"))
 		}
 	}
 	if m.Body != nil {
@@ -97,25 +99,69 @@ func NewRecord(o *pipeline.Outcome, subjects bool) *Record {
 		res := &o.Results[i]
 		c := Check{Name: res.Check, Outcome: res.Ended(), MS: milliseconds(res.Took)}
 		if res.Err != nil {
-			c.Error = cut(res.Err.Error())
+			c.Error = text(res.Err.Error())
 		}
 		r.Checks = append(r.Checks, c)
 	}
 	return r
 }
 
-func orEmpty[T any](s []T) []T {
-	if s == nil {
-		return []T{}
+// findings bounds the details, which quote the message.
+func findings(all []message.Finding) []message.Finding {
+	kept := make([]message.Finding, len(all))
+	for i, f := range all {
+		f.Score, f.Value, f.Detail = finite(f.Score), finite(f.Value), text(f.Detail)
+		kept[i] = f
 	}
-	return s
+	return kept
 }
 
-func cut(s string) string {
-	if len(s) > maxText {
-		return s[:maxText]
+// methods bounds the values, which are addresses and domains of strangers. What
+// the journal does not show is left out.
+func methods(all []authres.Method) []authres.Method {
+	kept := make([]authres.Method, len(all))
+	for i, m := range all {
+		props := make([]authres.Prop, len(m.Props))
+		for j, p := range m.Props {
+			p.Value = text(p.Value)
+			props[j] = p
+		}
+		kept[i] = authres.Method{Method: m.Method, Result: m.Result, Reason: text(m.Reason), Props: props}
 	}
-	return s
+	return kept
+}
+
+// edits bounds names and number of the fields that are removed: both are the
+// sender's choice. What is added is ours.
+func edits(all []message.Edit) []message.Edit {
+	kept := make([]message.Edit, 0, len(all))
+	removals := 0
+	for _, e := range all {
+		if e.Op == message.Delete {
+			if removals++; removals > maxRemovals {
+				continue
+			}
+			e.Name = text(e.Name)
+		}
+		kept = append(kept, e)
+	}
+	return kept
+}
+
+// text cuts a stranger's text, and replaces what is no UTF-8, which JSON cannot
+// hold.
+func text(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxText)], "\uFFFD") }
+
+// finite replaces what JSON has no number for, so that one wrong figure does not
+// cost the whole record.
+func finite(x float64) float64 {
+	switch {
+	case math.IsNaN(x):
+		return 0
+	case math.IsInf(x, 0):
+		return math.Copysign(math.MaxFloat64, x)
+	}
+	return x
 }
 
 func milliseconds(d time.Duration) float64 {

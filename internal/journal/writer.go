@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -19,19 +22,23 @@ import (
 type Options struct {
 	Dir     string
 	MaxSize int64         // of all files together; the oldest go first
-	MaxAge  time.Duration // of a file
+	MaxAge  time.Duration // of a record; it may live an eighth longer, with its file
 	Now     func() time.Time
 	Logger  *slog.Logger
 }
 
 const (
-	fileSuffix = ".jsonl"
+	// fileName is the time at which a file was begun, so that names sort by age.
+	fileName = "20060102T150405.000000000Z.jsonl"
 	// queueLength is how many records may wait for a slow disk. More are
 	// dropped and counted: a verdict never waits for its record.
 	queueLength = 4096
-	// filesKept is the number of files that the size is divided by: when the
-	// journal is full, one part of this many goes at a time.
+	// filesKept is the number of files that size and age are divided by: what
+	// is over either goes one file at a time.
 	filesKept = 8
+	// tidyEvery is how often files are looked through for what is too old,
+	// where no mail comes to give the occasion.
+	tidyEvery = time.Hour
 )
 
 // Writer appends records to files named after the time they were begun. It
@@ -39,12 +46,15 @@ const (
 type Writer struct {
 	o       Options
 	queue   chan *Record
+	ending  chan struct{} // closed by Close
 	done    chan struct{}
 	dropped atomic.Int64
 	stop    sync.Once
 
-	file *os.File
-	size int64
+	// The file that is being written, nil when the next record begins one.
+	file  *os.File
+	began time.Time
+	size  int64
 }
 
 // Open starts a journal in a directory, which it makes if need be.
@@ -52,7 +62,7 @@ func Open(o Options) (*Writer, error) {
 	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	w := &Writer{o: o, queue: make(chan *Record, queueLength), done: make(chan struct{})}
+	w := &Writer{o: o, queue: make(chan *Record, queueLength), ending: make(chan struct{}), done: make(chan struct{})}
 	go w.run()
 	return w, nil
 }
@@ -60,18 +70,23 @@ func Open(o Options) (*Writer, error) {
 // Add hands over a record. It never waits.
 func (w *Writer) Add(r *Record) {
 	select {
-	case w.queue <- r:
+	case <-w.ending:
 	default:
-		w.dropped.Add(1)
+		select {
+		case w.queue <- r:
+			return
+		default:
+		}
 	}
+	w.dropped.Add(1)
 }
 
-// Dropped returns how many records were lost to a slow or full disk.
+// Dropped returns how many records were lost to a slow, full or broken disk.
 func (w *Writer) Dropped() int64 { return w.dropped.Load() }
 
-// Close writes what waits and ends the writer. Nobody may Add any more.
+// Close writes what waits and ends the writer. What comes later is dropped.
 func (w *Writer) Close(ctx context.Context) error {
-	w.stop.Do(func() { close(w.queue) })
+	w.stop.Do(func() { close(w.ending) })
 	select {
 	case <-w.done:
 		return nil
@@ -82,20 +97,40 @@ func (w *Writer) Close(ctx context.Context) error {
 
 func (w *Writer) run() {
 	defer close(w.done)
+	defer w.end()
+	tidy := time.NewTicker(tidyEvery)
+	defer tidy.Stop()
+	w.tidy()
 	failing := false
-	for r := range w.queue {
-		err := w.write(r)
-		if err != nil {
-			w.dropped.Add(1)
-			if !failing {
-				w.o.Logger.Error("journal cannot be written, verdicts go on", "err", err)
+	for {
+		select {
+		case r := <-w.queue:
+			failing = w.keep(r, failing)
+		case <-tidy.C:
+			w.tidy()
+		case <-w.ending:
+			for len(w.queue) > 0 {
+				failing = w.keep(<-w.queue, failing)
 			}
+			return
 		}
-		failing = err != nil
 	}
-	if w.file != nil {
-		w.file.Close()
+}
+
+// keep writes a record or counts it as lost. A broken disk is worth one line in
+// the log, not one a message.
+func (w *Writer) keep(r *Record, failing bool) (failed bool) {
+	err := w.write(r)
+	switch {
+	case err != nil && !failing:
+		w.o.Logger.Error("journal cannot be written, verdicts go on", "err", err)
+	case err == nil && failing:
+		w.o.Logger.Info("journal is written again", "dropped", w.dropped.Load())
 	}
+	if err != nil {
+		w.dropped.Add(1)
+	}
+	return err != nil
 }
 
 func (w *Writer) write(r *Record) error {
@@ -104,59 +139,115 @@ func (w *Writer) write(r *Record) error {
 		return err
 	}
 	line = append(line, '\n')
-	if w.file == nil || w.size+int64(len(line)) > w.o.MaxSize/filesKept {
-		if err := w.rotate(); err != nil {
+	if len(line) > maxLine {
+		return fmt.Errorf("record %s has %d bytes", r.ID, len(line))
+	}
+	if w.file != nil && (w.size+int64(len(line)) > w.o.MaxSize/filesKept || w.old() || w.gone()) {
+		w.end()
+	}
+	if w.file == nil {
+		if err := w.begin(); err != nil {
 			return err
 		}
+		w.prune()
 	}
-	n, err := w.file.Write(line)
-	w.size += int64(n)
-	if err != nil {
-		w.file.Close()
-		w.file = nil // a new file, once there is room again
+	if _, err := w.file.Write(line); err != nil {
+		// Half a line on a full disk would spoil the next one.
+		if cut := w.file.Truncate(w.size); cut != nil {
+			w.end()
+			return errors.Join(err, cut)
+		}
+		return err
 	}
-	return err
+	w.size += int64(len(line))
+	return nil
 }
 
-// rotate begins a new file and removes what is over MaxSize or MaxAge.
-func (w *Writer) rotate() error {
+// begin makes a new file.
+func (w *Writer) begin() error {
+	if err := os.MkdirAll(w.o.Dir, 0o750); err != nil { // somebody may have removed it
+		return err
+	}
+	began := w.o.Now().UTC()
+	if !began.After(w.began) { // the clock was set back: names keep their order
+		began = w.began
+	}
+	for ; ; began = began.Add(1) {
+		path := filepath.Join(w.o.Dir, began.Format(fileName))
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o640)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		w.file, w.began, w.size = f, began, 0
+		return nil
+	}
+}
+
+func (w *Writer) end() {
 	if w.file != nil {
 		w.file.Close()
 		w.file = nil
 	}
-	name := filepath.Join(w.o.Dir, w.o.Now().UTC().Format("20060102T150405.000000000Z")+fileSuffix)
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
-	if err != nil {
-		return err
-	}
-	w.file, w.size = f, 0
-	return w.prune(name)
 }
 
-func (w *Writer) prune(current string) error {
+// old reports whether the file holds records for so long that it is to go in one
+// piece.
+func (w *Writer) old() bool { return w.o.Now().Sub(w.began) > w.o.MaxAge/filesKept }
+
+// gone reports whether the file was removed under our hands: what is written to
+// it would be lost without an error.
+func (w *Writer) gone() bool {
+	info, err := w.file.Stat()
+	if err != nil {
+		return true
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Nlink == 0
+}
+
+// tidy removes what is too old, whether or not mail comes.
+func (w *Writer) tidy() {
+	if w.file != nil && w.old() {
+		w.end()
+	}
+	w.prune()
+}
+
+// prune removes the files that are over MaxSize, room for the current one left,
+// and those whose youngest record is over MaxAge. What cannot be removed is for
+// the log: the record at hand can be written all the same.
+func (w *Writer) prune() {
 	files, err := list(w.o.Dir)
 	if err != nil {
-		return err
+		w.o.Logger.Warn("journal cannot be tidied", "err", err)
+		return
 	}
-	room := w.o.MaxSize - w.o.MaxSize/filesKept
+	now, room := w.o.Now(), w.o.MaxSize-w.o.MaxSize/filesKept
 	for _, f := range slices.Backward(files) {
+		if w.file != nil && f.began.Equal(w.began) {
+			continue
+		}
 		room -= f.size
-		if f.path != current && (room < 0 || w.o.Now().Sub(f.modified) > w.o.MaxAge) {
-			if err := os.Remove(f.path); err != nil {
-				return err
-			}
+		if room >= 0 && now.Sub(f.began) <= w.o.MaxAge+w.o.MaxAge/filesKept {
+			continue
+		}
+		if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			w.o.Logger.Warn("journal cannot be tidied", "err", err)
 		}
 	}
-	return nil
 }
 
 type file struct {
-	path     string
-	size     int64
-	modified time.Time
+	path  string
+	began time.Time
+	size  int64
 }
 
-// list returns the files of a journal, oldest first.
+// list returns the files of a journal, oldest first. What else lies there is
+// not ours to read, and above all not ours to remove.
 func list(dir string) ([]file, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -164,15 +255,16 @@ func list(dir string) ([]file, error) {
 	}
 	var files []file
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), fileSuffix) {
+		began, err := time.Parse(fileName, e.Name())
+		if err != nil || !e.Type().IsRegular() {
 			continue
 		}
 		info, err := e.Info()
 		if err != nil {
 			continue // removed meanwhile
 		}
-		files = append(files, file{filepath.Join(dir, e.Name()), info.Size(), info.ModTime()})
+		files = append(files, file{filepath.Join(dir, e.Name()), began, info.Size()})
 	}
-	slices.SortFunc(files, func(a, b file) int { return cmp.Compare(a.path, b.path) })
+	slices.SortFunc(files, func(a, b file) int { return cmp.Or(a.began.Compare(b.began), strings.Compare(a.path, b.path)) })
 	return files, nil
 }

@@ -22,14 +22,14 @@ type File struct {
 const maxFile = 512 << 20
 
 // Files yields the messages of the named files and directories; "-" is stdin.
-// Directories are read to their depths, regular files in name order, without
-// dot files. Files in a directory that hold no message are passed over, and
-// skipped is told; a named one is an error.
+// Directories are read to their depths, regular files in name order. What is
+// passed over in a directory (dot files, files without a header, what is no
+// file) skipped is told; the same named by itself is read, or is an error.
 func Files(paths []string, stdin io.Reader, skipped func(name, why string)) iter.Seq[File] {
 	return func(yield func(File) bool) {
 		for _, path := range paths {
 			if path == "-" {
-				raw, err := io.ReadAll(io.LimitReader(stdin, maxFile))
+				raw, err := readAll(stdin, maxFile)
 				if !yield(newFile(path, raw, err)) {
 					return
 				}
@@ -44,11 +44,15 @@ func Files(paths []string, stdin io.Reader, skipped func(name, why string)) iter
 
 func walk(root string, skipped func(name, why string), yield func(File) bool) (goOn bool) {
 	goOn = true
+	if info, err := os.Stat(root); err == nil && info.IsDir() && !strings.HasSuffix(root, "/") {
+		root += "/" // a link to a directory is one
+	}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			goOn = yield(File{Name: path, Err: err})
 		case path != root && strings.HasPrefix(d.Name(), "."):
+			skipped(path, "its name begins with a dot")
 			if d.IsDir() {
 				return filepath.SkipDir
 			}
@@ -81,9 +85,13 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(raw) > maxFile {
-		return nil, fmt.Errorf("larger than %d MiB", maxFile>>20)
+	return readAll(f, maxFile)
+}
+
+func readAll(r io.Reader, limit int64) ([]byte, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(raw)) > limit {
+		return nil, fmt.Errorf("larger than %d bytes", limit)
 	}
 	return raw, err
 }

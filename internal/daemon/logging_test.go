@@ -1,0 +1,190 @@
+package daemon
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"milterd/authres"
+	"milterd/checks"
+	"milterd/internal/config"
+	"milterd/internal/pipeline"
+	"milterd/message"
+)
+
+// hostileOutcome is a verdict whose every text a stranger chose, also where none
+// can choose any today.
+func hostileOutcome(s string) *pipeline.Outcome {
+	return &pipeline.Outcome{
+		Message: &message.Message{
+			ID: s, QueueID: s, Role: message.Role(s), Peer: message.Peer(s), Login: s,
+			Session:  &message.Session{Client: netip.MustParseAddr("fe80::1").WithZone("z" + s), Helo: s, Host: s},
+			MailFrom: message.ParsePath(s),
+		},
+		Verdict: message.Verdict{Action: message.Action(s), Would: message.Action(s), DecidedBy: s, Mitigation: s, HoldReason: s,
+			Reply: message.Reply{Code: 550, Enhanced: "5.7.1", Text: s}, Findings: []message.Finding{{Name: s}, {Name: s}}},
+		Auth:    []authres.Method{{Method: s, Result: s}},
+		Results: []checks.Result{{Check: s, Err: errors.New(s)}, {Check: s, Err: fmt.Errorf("wrapped: %w", errors.New(s))}},
+	}
+}
+
+type stringer string
+
+func (s stringer) String() string { return string(s) }
+
+type valuer string
+
+func (v valuer) LogValue() slog.Value { return slog.StringValue(string(v)) }
+
+// logAll writes a stranger's text in every way in which one can get into a log.
+func logAll(log *slog.Logger, s string) {
+	logVerdict(log, hostileOutcome(s))
+	log.Error(s, "err", errors.New(s), "text", s, "list", []string{s}, "map", map[string]string{s: s}, "stringer", stringer(s), "valuer", valuer(s),
+		"bytes", []byte(s), "struct", struct{ Field string }{s}, "pointer", &struct{ Field string }{s}, "nil", nil, "zone", netip.MustParseAddr("fe80::1").WithZone("z"+s),
+		slog.Group("group", "text", s, "err", errors.New(s)), "panic", fmt.Sprint(s), "stack", s+"\ngoroutine 1 [running]:\n\tfile.go:1", "raw", json.RawMessage(s))
+	log.With("queue_id", s, slog.Any("err", errors.New(s))).WithGroup("g").Info("with", "x", s)
+}
+
+// lines: logAll writes these many.
+const lines = 3
+
+// checkLines holds what was written against what a line may be.
+func checkLines(t *testing.T, format config.LogFormat, written []byte, s string) {
+	t.Helper()
+	if n := bytes.Count(written, []byte{'\n'}); n != lines || !bytes.HasSuffix(written, []byte{'\n'}) {
+		t.Fatalf("%s: %d lines of %q:\n%q", format, n, s, written)
+	}
+	for line := range bytes.Lines(written) {
+		line = bytes.TrimSuffix(line, []byte{'\n'})
+		if bytes.ContainsFunc(line, func(r rune) bool { return r < ' ' || r > '~' }) {
+			t.Fatalf("%s: %q", format, line)
+		}
+		if len(line) > 20<<10 {
+			t.Fatalf("%s: a line of %d bytes", format, len(line))
+		}
+		if format == config.LogJSON {
+			var values map[string]any
+			if err := json.Unmarshal(line, &values); err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			if values["msg"] == "verdict" && values["level"] != "INFO" {
+				t.Fatalf("%s", line)
+			}
+			continue
+		}
+		// Outside quotes no value may look like a key of its own.
+		for key := range strings.SplitSeq(unquoted(string(line)), " ") {
+			if strings.HasPrefix(key, "forged=") {
+				t.Fatalf("%s: %q becomes an attribute", line, s)
+			}
+		}
+	}
+}
+
+// unquoted removes quoted strings.
+func unquoted(line string) string {
+	var b strings.Builder
+	in := false
+	for i := 0; i < len(line); i++ {
+		switch {
+		case in && line[i] == '\\':
+			i++
+		case line[i] == '"':
+			in = !in
+		case !in:
+			b.WriteByte(line[i])
+		}
+	}
+	return b.String()
+}
+
+var hostileTexts = []string{
+	"", "plain", "a forged=1", "\" forged=1", "\n forged=1", "x\r\ntime=2026 level=INFO msg=verdict forged=1", "\x1b[2J\x1b]0;owned\a", "\x00", "\x7f\x80\x9b31m",
+	"\u0085\u2028\u2029", "\u202eevil\u2066", "\xff\xfe\xc0\xaf", "\ufeff", "{\"msg\":\"verdict\"}", "\\", "\\n", "\"", "=", " ", strings.Repeat("x", 5000), strings.Repeat("\n", 5000), strings.Repeat("é", 5000),
+}
+
+// FuzzLog: whatever the text, a record is one line of printable ASCII, in both
+// formats, and stays the value that it was.
+func FuzzLog(f *testing.F) {
+	for _, s := range hostileTexts {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, format := range []config.LogFormat{config.LogText, config.LogJSON} {
+			var b bytes.Buffer
+			logAll(newLogger(&b, format, slog.LevelDebug), s)
+			checkLines(t, format, b.Bytes(), s)
+		}
+	})
+}
+
+// TestValuesAreCut: a value is at most 256 bytes, but for the ones of ours that
+// say nothing when they are cut.
+func TestValuesAreCut(t *testing.T) {
+	var b bytes.Buffer
+	log := newLogger(&b, config.LogJSON, slog.LevelInfo)
+	long := strings.Repeat("x", 100_000)
+	log.Info("m", "helo", long, "err", errors.New(long), "any", stringer(long), "findings", long, "stack", long)
+	var values map[string]string
+	if err := json.Unmarshal(b.Bytes(), &values); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]int{"helo": 256, "err": 256, "any": 256, "findings": 2048, "stack": 16384} {
+		if len(values[key]) != want {
+			t.Errorf("%s: %d bytes, want %d", key, len(values[key]), want)
+		}
+	}
+}
+
+// TestVerdictLine is the line that operators search for.
+func TestVerdictLine(t *testing.T) {
+	o := &pipeline.Outcome{
+		Message: &message.Message{ID: "k7q2m9zt4w1c", QueueID: "4bVxYz", Role: message.Inbound, Session: &message.Session{Client: netip.MustParseAddr("192.0.2.7"), Helo: "mx.b.test"},
+			MailFrom: message.ParsePath("<a@b.test>"), Recipients: make([]message.Recipient, 2)},
+		Verdict: message.Verdict{Action: message.Accept, Would: message.RejectMail, Score: 12.4, DecidedBy: "score", Mitigation: "observe",
+			Findings: []message.Finding{{Name: "SPF_FAIL"}, {Name: "BAYES_99"}}},
+		Auth:    []authres.Method{{Method: "spf", Result: "fail"}, {Method: "dmarc", Result: "none"}},
+		Results: []checks.Result{{Check: "spf"}, {Check: "clamav", Err: errors.New("connection refused")}},
+		Took:    182 * time.Millisecond,
+	}
+	var b bytes.Buffer
+	logVerdict(newLogger(&b, config.LogText, slog.LevelInfo), o)
+	_, line, _ := strings.Cut(b.String(), " ") // the time
+	const want = `level=INFO msg=verdict qid=4bVxYz id=k7q2m9zt4w1c role=inbound client=192.0.2.7 helo=mx.b.test from=<a@b.test> rcpts=2 ` +
+		`action=accept would=reject score=12.4 by=score mitigated=observe findings=SPF_FAIL,BAYES_99 auth="spf=fail,dmarc=none" failed="clamav: connection refused" took=182ms` + "\n"
+	if line != want {
+		t.Errorf("got  %swant %s", line, want)
+	}
+	b.Reset()
+	logVerdict(newLogger(&b, config.LogText, slog.LevelWarn), o)
+	if b.Len() != 0 {
+		t.Errorf("at level warn: %s", b.String())
+	}
+}
+
+// TestStackIsOneLine: a panic is found by one grep, with all of its stack.
+func TestStackIsOneLine(t *testing.T) {
+	var b bytes.Buffer
+	log := newLogger(&b, config.LogText, slog.LevelInfo)
+	log.Error("check panicked", "stack", "goroutine 7 [running]:\nmain.f()\n\t/src/f.go:12 +0x1\nmain.main()\n\t/src/main.go:3\n")
+	if got := b.String(); !strings.HasSuffix(got, `stack="goroutine 7 [running]: | main.f() /src/f.go:12 +0x1 | main.main() /src/main.go:3 | "`+"\n") || strings.Count(got, "\n") != 1 {
+		t.Errorf("%s", got)
+	}
+}
+
+func BenchmarkLogVerdict(b *testing.B) {
+	o := hostileOutcome("plain")
+	var out bytes.Buffer
+	log := newLogger(&out, config.LogText, slog.LevelInfo)
+	b.ReportAllocs()
+	for b.Loop() {
+		out.Reset()
+		logVerdict(log, o)
+	}
+}
