@@ -27,10 +27,10 @@
 //	key.go               section 3.6.1     the key record
 //	lookup.go            section 3.6.2     fetching it
 //	hash.go              section 3.7       the two hashes
-//	sign.go              section 5         signing
+//	sign.go, write.go    section 5         signing, and writing the field
 //	headers.go           section 5.4.2     which fields h= names
 //	verify.go            section 6         verifying
-//	explain.go           -                 what broke it, for people
+//	explain*.go          -                 what broke it, for people
 //
 // Everything that is verified was written by a stranger: the field, and the key
 // record as well. The number of signatures, of names in h= and of key records,

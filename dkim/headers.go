@@ -1,6 +1,8 @@
 package dkim
 
 import (
+	"slices"
+
 	"milterd/message"
 )
 
@@ -21,20 +23,34 @@ type Header struct {
 // NewHeader returns the header of the given fields, from top to bottom, which it
 // keeps and does not change.
 func NewHeader(fields []message.Field) *Header {
+	size := 0
+	for i := range fields {
+		size += len(fields[i].Name)
+	}
 	h := &Header{
 		fields: fields,
 		ids:    make(map[string]int32, len(fields)),
 		above:  make([]int32, len(fields)),
+		lowest: make([]int32, 0, len(fields)),
+		name:   make([]byte, 0, 64),
+		buf:    make([]byte, 0, 1<<10),
 	}
+	// All names in lower case, in one piece.
+	names := make([]byte, 0, size)
 	for i := range fields {
-		h.name = appendLower(h.name[:0], fields[i].Name)
-		for len(h.name) > 0 && isBlank(h.name[len(h.name)-1]) {
-			h.name = h.name[:len(h.name)-1]
+		names = appendLower(names, fields[i].Name)
+	}
+	rest := string(names)
+	for i := range fields {
+		name := rest[:len(fields[i].Name)]
+		rest = rest[len(name):]
+		for name != "" && isBlank(name[len(name)-1]) {
+			name = name[:len(name)-1]
 		}
-		id, known := h.ids[string(h.name)]
+		id, known := h.ids[name]
 		if !known {
 			id = int32(len(h.lowest))
-			h.ids[string(h.name)] = id
+			h.ids[name] = id
 			h.lowest = append(h.lowest, -1)
 		}
 		h.above[i] = h.lowest[id]
@@ -53,7 +69,7 @@ func NewHeader(fields []message.Field) *Header {
 // The slice is valid until the next call.
 func (h *Header) Select(names []string, own int) []int {
 	h.cursor = append(h.cursor[:0], h.lowest...)
-	h.picked = h.picked[:0]
+	h.picked = slices.Grow(h.picked[:0], len(names))
 	for _, name := range names {
 		h.name = appendLower(h.name[:0], name)
 		at := -1

@@ -1,6 +1,9 @@
 package dkim
 
 import (
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
 	"testing"
 	"time"
 )
@@ -47,4 +50,25 @@ func TestRFC6376Example(t *testing.T) {
 		len(r.Names) != 6 || r.Signed != (time.Time{}) || r.BodyLength != 54 || r.Covered != 54 {
 		t.Errorf("%+v", r)
 	}
+}
+
+// The same message, signed with a key that is published as the bare RSAPublicKey
+// of RFC 8017 (RFC 6376, section 3.6.1 by the letter).
+func TestRSAPublicKey(t *testing.T) {
+	z := zoneOf("")
+	for _, name := range []string{"rsa1024", "rsa2048"} {
+		der := x509.MarshalPKCS1PublicKey(testKey(t, name).Public().(*rsa.PublicKey))
+		z.add(name+"._domainkey.example.org", "v=DKIM1; p="+base64.StdEncoding.EncodeToString(der))
+	}
+	fields, _ := parseMessage(t, testHeader)
+	for _, name := range []string{"rsa1024", "rsa2048"} {
+		fields = forge(t, testKey(t, name), "v=1; a=rsa-sha256; d=example.org; s="+name+"; h=From:Subject; bh=?; b=?", fields, testBody)
+	}
+	expect(t, verifyParts(t, &Verifier{Resolver: z}, fields, testBody), "pass rsa-sha256 2048", "pass rsa-sha256 1024")
+
+	// The limits on keys, which go no lower than the RFC's.
+	short, long := "policy rsa-sha256 1024: key is too short", "policy rsa-sha256 2048: key is too long"
+	expect(t, verifyParts(t, &Verifier{Resolver: z, MinRSABits: 1025}, fields, testBody), "pass rsa-sha256 2048", short)
+	expect(t, verifyParts(t, &Verifier{Resolver: z, MaxRSABits: 2047}, fields, testBody), long, "pass rsa-sha256 1024")
+	expect(t, verifyParts(t, &Verifier{Resolver: z, MinRSABits: 512, MaxRSABits: 2048}, fields, testBody), "pass rsa-sha256 2048", "pass rsa-sha256 1024")
 }

@@ -211,13 +211,13 @@ func TestSignARC(t *testing.T) {
 	if results := verifyParts(t, v, signed, testBody); len(results) != 0 {
 		t.Errorf("taken for a DKIM signature: %+v", results)
 	}
-	for change, want := range map[string]Status{"": Pass, "x": Fail} {
-		signed[1].Value += change
+	for _, want := range []Status{Pass, Fail} {
 		run := v.StartFields(t.Context(), signed, 0)
 		io.WriteString(run, testBody)
 		if r := run.Finish(t.Context()); len(r) != 1 || r[0].Status != want {
 			t.Errorf("%+v, want %s", r, want)
 		}
+		signed[1].Value += "x"
 	}
 	if sig, err := ParseSignature(signed, 0); err != nil || sig.Instance != 3 || sig.Identity != "@example.org" {
 		t.Errorf("%+v, %v", sig, err)

@@ -250,9 +250,15 @@ func TestDkimpySuite(t *testing.T) {
 	raw := readSuite(t, "dkim-dkimpy/rfc6376.signed.msg")
 	expect(t, verify(t, v, raw), "pass ed25519-sha256 256", "pass rsa-sha256 1024")
 	expect(t, verify(t, v, readSuite(t, "dkim-dkimpy/ed25519test2.msg")), "pass ed25519-sha256 256")
-	expect(t, verify(t, v, readSuite(t, "dkim-dkimpy/test2.message")), "permerror rsa-sha256 0: no key for signature")
+	for _, name := range []string{"test2.message", "message.mbox"} { // their keys are not in the suite, but the hash of the body is in the field
+		results := verify(t, v, readSuite(t, "dkim-dkimpy/"+name))
+		expect(t, results, "permerror rsa-sha256 0: no key for signature")
+		if !results[0].BodyMatches {
+			t.Errorf("%s: body hash did not verify", name)
+		}
+	}
 	for _, name := range []string{"rfc6376.msg", "ed25519test.msg", "test.message", "test_extra.message", "test_nofrom.message"} {
-		expect(t, verify(t, v, readSuite(t, "dkim-dkimpy/"+name)))
+		expect(t, verify(t, v, readSuite(t, "dkim-dkimpy/"+name))) // no signatures
 	}
 
 	// Both algorithms are deterministic: the private keys give the same bytes.
@@ -280,6 +286,16 @@ func TestDkimpySuite(t *testing.T) {
 			t.Errorf("%s: signed %x, %v, want %x", key.Algorithm(), value, err, sig.Value)
 		}
 	}
+
+	// The pair of keys for unsigned messages.
+	seed, err = base64.StdEncoding.DecodeString(record("ed25519test.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	z.add("pair._domainkey.example.org", record("ed25519test.dns"))
+	s := &Signer{Keys: []SigningKey{{Domain: exampleOrg(t), Selector: "pair", Private: ed25519.NewKeyFromSeed(seed)}}, Oversign: []string{"From"}}
+	fields, body := parseMessage(t, readSuite(t, "dkim-dkimpy/ed25519test.msg"))
+	expect(t, verifyParts(t, v, append(sign(t, s, fields, body), fields...), body), "pass ed25519-sha256 256")
 
 	// The bad records, each under the name of the good one.
 	for name, want := range map[string]string{

@@ -170,6 +170,7 @@ type keyQuery struct {
 	selector string
 	keys     []*Key
 	err      error
+	panicked any
 }
 
 func (v *Verifier) start(ctx context.Context, fields []message.Field, chosen []pending) *Verification {
@@ -204,6 +205,7 @@ func (s *Verification) query(ctx context.Context, sig *Signature) *keyQuery {
 	q := &keyQuery{domain: sig.Domain, selector: sig.Selector}
 	s.queries = append(s.queries, q)
 	s.fetching.Go(func() {
+		defer func() { q.panicked = recover() }()
 		q.keys, q.err = LookupKeys(ctx, s.v.Resolver, q.domain, q.selector)
 	})
 	return q
@@ -228,6 +230,11 @@ func (s *Verification) Write(piece []byte) (int, error) { return s.body.Write(pi
 func (s *Verification) Finish(ctx context.Context) []Result {
 	stop := context.AfterFunc(ctx, s.cancel)
 	s.fetching.Wait()
+	for _, q := range s.queries {
+		if q.panicked != nil { // a Resolver's: here the caller can recover
+			panic(q.panicked)
+		}
+	}
 	stop()
 	s.cancel()
 	results := make([]Result, len(s.chosen))

@@ -82,6 +82,8 @@ func TestVerify(t *testing.T) {
 		{"tag without name", edTags + "=u; bh=?; b=?", "", "permerror malformed signature field"},
 		{"tag name with hyphen", edTags + "u-v=1; bh=?; b=?", "", "permerror malformed signature field"},
 		{"no-break space before a name", edTags + "\u00a0bh=?; b=?", "", "permerror malformed signature field"},
+		{"100 tags", edTags + manyTags(93) + "bh=?; b=?", "", "pass"},
+		{"101 tags", edTags + manyTags(94) + "bh=?; b=?", "", "permerror malformed signature field"},
 		{"bare CR", edTags + "u=\r; bh=?; b=?", "", "permerror malformed signature field"},
 		{"line end without a fold", edTags + "u=1;\nbh=?; b=?", "", "permerror malformed signature field"},
 		{"line end at the end", edTags + "bh=?; b=?;\n", "", "permerror malformed signature field"},
@@ -223,6 +225,14 @@ func TestVerify(t *testing.T) {
 			}
 		})
 	}
+}
+
+func manyTags(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "u%d=; ", i)
+	}
+	return b.String()
 }
 
 // What is changed after signing, and what of it is noticed.

@@ -56,6 +56,10 @@ type Outcome struct {
 	Results []dkim.Result
 }
 
+// DKIM returns the results to a check that knows package milterd/dkim but not this
+// one.
+func (o Outcome) DKIM() []dkim.Result { return o.Results }
+
 type check struct {
 	verifier *dkim.Verifier
 	metrics  *metrics
