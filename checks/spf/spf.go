@@ -52,6 +52,10 @@ type Outcome struct {
 	MailFrom, Helo spf.Result
 }
 
+// SPF returns both results to a check that knows package milterd/spf but not this
+// one.
+func (o Outcome) SPF() (mailFrom, helo spf.Result) { return o.MailFrom, o.Helo }
+
 type check struct {
 	verifier *spf.Verifier
 }
@@ -72,14 +76,21 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 	args := spf.Args{IP: m.Session.Client, Helo: m.Session.Helo, MailFrom: bare(m.MailFrom), ReceivingHost: m.Session.MTA}
 	var out Outcome
 	var helo sync.WaitGroup
+	var panicked any      // a panic in there must end this check, not the daemon
 	if !m.MailFrom.Null { // else MAIL FROM is the HELO identity
-		helo.Go(func() { out.Helo, _ = c.verifier.CheckHelo(ctx, args) })
+		helo.Go(func() {
+			defer func() { panicked = recover() }()
+			out.Helo, _ = c.verifier.CheckHelo(ctx, args)
+		})
 	}
 	// The errors say in more words what the status says; a check that meets
 	// them has done its job.
 	var why error
 	out.MailFrom, why = c.verifier.CheckMailFrom(ctx, args)
 	helo.Wait()
+	if panicked != nil {
+		panic(panicked)
+	}
 	if m.MailFrom.Null {
 		out.Helo = out.MailFrom
 	}

@@ -283,3 +283,22 @@ func BenchmarkRun(b *testing.B) {
 		}
 	}
 }
+
+// panicky is a resolver with a bug.
+type panicky struct{ checks.Resolver }
+
+func (panicky) LookupTXT(context.Context, string) ([]string, error) { panic("a bug") }
+
+// A panic while HELO is looked up, beside MAIL FROM, ends the check and nothing
+// else: the runner can recover it.
+func TestPanicInBothIdentities(t *testing.T) {
+	h := checktest.New(t, Spec(), "", checks.Env{Resolver: panicky{}})
+	m := checktest.Mail{From: "<(bad>", Helo: "mail.sender.test"}.Message(t) // MAIL FROM asks nobody
+	defer m.Body.Release()
+	defer func() {
+		if recover() != "a bug" {
+			t.Error("the panic did not reach the caller")
+		}
+	}()
+	h.Check().Run(t.Context(), &checks.Input{Message: m})
+}
