@@ -1,0 +1,12 @@
+package auth
+
+import "milterd/checks"
+
+// config is the section checks.auth; sample.yaml explains each key.
+type config struct {
+	checks.Common
+}
+
+func defaults() config {
+	return config{Common: checks.Common{Enabled: true, OnError: checks.OnErrorIgnore}}
+}
