@@ -129,8 +129,11 @@ type Section interface {
 type Env struct {
 	Resolver   Resolver
 	Registerer prometheus.Registerer
-	Logger     *slog.Logger
-	Now        func() time.Time
+	// Notes gives a check a memory of its own for points in time; nil means that
+	// there is none that outlives the process.
+	Notes  func(space string) Notes
+	Logger *slog.Logger
+	Now    func() time.Time
 	// AuthservID is the configured identity of this host; empty means the
 	// MTA's own name (macro j).
 	AuthservID string
@@ -149,6 +152,16 @@ type Limits struct {
 	RulesTime    time.Duration
 	DKIMMaxSigs  int
 	DKIMMaxNames int
+	ARCSets      int
+}
+
+// Notes remembers since when something has been so. It never fails and never
+// waits: what it cannot remember begins now.
+type Notes interface {
+	// Since returns when the key was noted first, noting it for ttl if it was not.
+	Since(ctx context.Context, key string, now time.Time, ttl time.Duration) time.Time
+	// Forget drops a key.
+	Forget(ctx context.Context, key string)
 }
 
 // Resolver answers questions to the DNS. No data is an empty slice and no

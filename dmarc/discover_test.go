@@ -192,6 +192,30 @@ func TestDiscoverEnds(t *testing.T) {
 	}
 }
 
+// broken is a Resolver with a bug.
+type broken string
+
+func (b broken) LookupTXT(_ context.Context, name string) ([]string, error) {
+	if name == string(b) {
+		panic("bug")
+	}
+	return nil, nil
+}
+
+// TestPanic: a bug in the Resolver reaches the caller, whichever question meets it.
+func TestPanic(t *testing.T) {
+	for _, name := range []string{"_dmarc.a.example.com", "_dmarc.example.com", "_dmarc.com"} {
+		func() {
+			defer func() {
+				if v := recover(); v != "bug" {
+					t.Errorf("%s: recovered %v", name, v)
+				}
+			}()
+			Discover(t.Context(), broken(name), domain(t, "a.example.com"), Options{})
+		}()
+	}
+}
+
 // TestSteps: what "milterd dmarc check" can show.
 func TestSteps(t *testing.T) {
 	z := zoneOf("_dmarc.a.example.com v=DMARC1; p=x\n_dmarc.a.example.com v=DMARC1\n_dmarc.example.com v=DMARC1; p=x\n_dmarc.com hello")

@@ -73,8 +73,7 @@ type existence struct {
 // most walks go to their end.
 func (l *lookups) ask(ctx context.Context, names []message.Domain) []*Step {
 	steps := make([]*Step, len(names))
-	var others sync.WaitGroup
-	var first *Step
+	fresh := make([]*Step, 0, len(names))
 	for i, name := range names {
 		if steps[i] = l.known(name); steps[i] != nil {
 			continue
@@ -84,23 +83,42 @@ func (l *lookups) ask(ctx context.Context, names []message.Domain) []*Step {
 		switch {
 		case len(prefix)+len(name.String()) > maxName:
 			s.NotFound = true // there can be no such name
-			continue
 		case l.queries >= MaxQueries:
 			s.Err = errQueries
-			continue
+		default:
+			l.queries++
+			fresh = append(fresh, s)
 		}
-		l.queries++
-		if first == nil {
-			first = s
-			continue
-		}
-		others.Go(func() { l.fetch(ctx, s) })
 	}
-	if first != nil {
-		l.fetch(ctx, first)
-	}
-	others.Wait()
+	l.fetchAll(ctx, fresh)
 	return steps
+}
+
+// fetchAll asks for the records of all steps, the last one in this goroutine. A
+// Resolver that panics does so here, where the caller can recover: in a goroutine
+// of its own it would end the process.
+func (l *lookups) fetchAll(ctx context.Context, steps []*Step) {
+	if len(steps) == 0 {
+		return
+	}
+	last := len(steps) - 1
+	panics := make([]any, last)
+	var others sync.WaitGroup
+	for i, s := range steps[:last] {
+		others.Go(func() {
+			defer func() { panics[i] = recover() }()
+			l.fetch(ctx, s)
+		})
+	}
+	func() {
+		defer others.Wait()
+		l.fetch(ctx, steps[last])
+	}()
+	for _, v := range panics {
+		if v != nil {
+			panic(v)
+		}
+	}
 }
 
 func (l *lookups) known(name message.Domain) *Step {

@@ -2,6 +2,7 @@ package scoring
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -40,13 +41,13 @@ rules:
   - {name: PRIVATE_TOO, when: "CLIENT_PRIVATE", score: 0.5}
 groups:
   members: {rules: [MEMBER_ONE, MEMBER_TWO, MEMBER_THREE, MEMBER_GOOD, GROUP_OPINION], max: 8}
-scores: {BAYES: 10, BAYES_HAM: -10, FACT: 3, CLIENT_PRIVATE: 0.25, GROUP_OPINION: 6}
+scores: {BAYES: 10, BAYES_HAM: -10, FACT: 3, CLIENT_PRIVATE: 0.25, GROUP_OPINION: 6, TINY: -0.0000001}
 `
 
 // reported are the findings of checks that rulesText speaks of.
 var reported = []checks.FindingSpec{
 	{Name: "BAYES", Subjective: true}, {Name: "BAYES_HAM", Subjective: true}, {Name: "GROUP_OPINION", Subjective: true},
-	{Name: "FACT"}, {Name: "NEITHER_FACT"}, {Name: "CLIENT_PRIVATE"},
+	{Name: "FACT"}, {Name: "NEITHER_FACT"}, {Name: "TINY"}, {Name: "CLIENT_PRIVATE"},
 }
 
 func load(t testing.TB) *rules.Set {
@@ -136,6 +137,7 @@ func TestWeights(t *testing.T) {
 			"SHADOWED=0# HIT=6 TENTH=0.1 NOT_SHADOW=0.5 SHADOW_ON_SHADOW=0# SHADOW_TWICE=0#", 6.6, 6.6},
 		{"what is off has not hit", "HIT", "HIT=6", 6, 6},
 		{"binary fractions leave nothing behind", "TENTH FIFTH", "TENTH=0.1 FIFTH=0.2", 0.3, 0.3},
+		{"what nobody sees is nothing, and not below it", "TINY", "TINY=-1e-07", 0, 0},
 		{"group below its cap", "MEMBER_ONE MEMBER_THREE", "MEMBER_ONE=5 MEMBER_THREE=3", 8, 8},
 		{"the last members of a group pay", "MEMBER_ONE MEMBER_TWO MEMBER_THREE",
 			"MEMBER_ONE=5 MEMBER_TWO=3 MEMBER_THREE=0", 8, 8},
@@ -154,6 +156,9 @@ func TestWeights(t *testing.T) {
 			v := p.Decide(Facts{Message: inbound(), Results: found(strings.Fields(c.found)...)})
 			if got := shown(v); got != c.want || v.Score != c.score || v.Objective != c.objective {
 				t.Errorf("got  %s: %g, objective %g\nwant %s: %g, objective %g", got, v.Score, v.Objective, c.want, c.score, c.objective)
+			}
+			if v.Score == 0 && math.Signbit(v.Score) {
+				t.Error("the score is -0, which JSON shows")
 			}
 		})
 	}

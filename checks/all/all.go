@@ -3,9 +3,13 @@ package all
 
 import (
 	"milterd/checks"
+	"milterd/checks/arc"
+	"milterd/checks/auth"
 	"milterd/checks/author"
 	"milterd/checks/content"
 	"milterd/checks/dkim"
+	"milterd/checks/dmarc"
+	"milterd/checks/iprev"
 	"milterd/checks/spf"
 	"milterd/rules"
 )
@@ -17,7 +21,11 @@ func Specs(set *rules.Set) []checks.Spec {
 	return []checks.Spec{
 		spf.Spec(),
 		dkim.Spec(),
+		arc.Spec(),
+		iprev.Spec(),
+		auth.Spec(),
 		author.Spec(),
+		dmarc.Spec(),
 		content.Spec(set),
 	}
 }

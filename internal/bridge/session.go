@@ -83,7 +83,6 @@ func (s *session) Helo(_ context.Context, name string) milter.Reply {
 }
 
 func (s *session) Mail(_ context.Context, from string, args []string) milter.Reply {
-	s.drop()
 	if p := s.b.o.Pipeline(); p != s.greet.Pipeline() { // reloaded since the last message
 		s.begin(p)
 	}

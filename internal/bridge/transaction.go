@@ -64,7 +64,7 @@ func (t *transaction) endOfHeader(queueID string) {
 		m.Header = header
 		m.Body = t.spool
 	})
-	if t.m.Role == message.Outbound && p.Seen(t.m) {
+	if p.Seen(t.m) {
 		t.change(func(m *message.Message) { m.Role = message.Reinject })
 	}
 	if t.m.Peer != message.Stranger {

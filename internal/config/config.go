@@ -44,6 +44,9 @@ type Config struct {
 	Thresholds Thresholds `yaml:"thresholds"`
 	Headers    Headers    `yaml:"headers"`
 
+	// Store is where milterd remembers what outlives a message. Change it when /var/lib is the wrong disk.
+	Store StoreAddr `yaml:"store"`
+
 	// Rules are the rule files, and directories of *.yaml, to read after the built-in rules. Default: rules.d beside the
 	// main file if it is there. A file or directory named here must exist.
 	Rules []strictyaml.Path `yaml:"rules"`
@@ -121,6 +124,7 @@ func Default() *Config {
 		HTTP:    "127.0.0.1:9891",
 		Log:     Log{Format: LogText, Level: LogInfo},
 		Journal: Journal{Path: "/var/lib/milterd/verdicts", MaxSize: 256 * mib, MaxAge: 30 * 24 * time.Hour, Subjects: true},
+		Store:   "bolt:/var/lib/milterd/state.db",
 		Networks: Networks{
 			MyNetworks: loopback(),
 		},

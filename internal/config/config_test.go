@@ -69,6 +69,7 @@ control: unix:/run/milterd/control.sock
 http: 127.0.0.1:9891
 log: {format: text, level: info}
 journal: {path: /var/lib/milterd/verdicts, max_size: 256MiB, max_age: 30d, subjects: true}
+store: bolt:/var/lib/milterd/state.db
 networks:
   mynetworks: [127.0.0.0/8, "::1/128"]
 dns: {timeout: 3s}

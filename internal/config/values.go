@@ -142,6 +142,25 @@ func (s *Nameserver) DecodeYAML(n *strictyaml.Node) error {
 	return nil
 }
 
+// StoreAddr says which store: bolt:PATH, a file that one daemon owns.
+type StoreAddr string
+
+const boltScheme = "bolt:"
+
+// DecodeYAML implements [strictyaml.Decoder]. The path becomes absolute or relative to the file.
+func (s *StoreAddr) DecodeYAML(n *strictyaml.Node) error {
+	text, _ := n.Text()
+	path, ok := strings.CutPrefix(text, boltScheme)
+	if !ok || path == "" || strings.ContainsRune(path, 0) {
+		return n.Expected("bolt:PATH, as bolt:/var/lib/milterd/state.db")
+	}
+	*s = StoreAddr(boltScheme + n.Beside(path))
+	return nil
+}
+
+// Path is the file.
+func (s StoreAddr) Path() string { return strings.TrimPrefix(string(s), boltScheme) }
+
 // AuthservID is a name for Authentication-Results.
 type AuthservID string
 

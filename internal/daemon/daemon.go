@@ -17,12 +17,14 @@ import (
 	"time"
 	"weak"
 
+	"milterd/checks"
 	"milterd/internal/bridge"
 	"milterd/internal/config"
 	"milterd/internal/dns"
 	"milterd/internal/engine"
 	"milterd/internal/journal"
 	"milterd/internal/pipeline"
+	"milterd/internal/store"
 	"milterd/message"
 	"milterd/milter"
 	"milterd/rules"
@@ -64,6 +66,7 @@ type daemon struct {
 	bridge   *bridge.Bridge
 	server   *milter.Server
 	journal  *journal.Writer
+	store    store.Store
 	// verdicts is where the journal lies, whatever a reload says.
 	verdicts string
 	serving  atomic.Bool
@@ -125,8 +128,10 @@ func (d *daemon) open(cfg *config.Config) (err error) {
 	if err != nil {
 		hostname = "localhost"
 	}
+	d.openStore(cfg)
 	d.host = engine.Host{
 		Resolver: d.resolver, Registerer: d.metrics.registry,
+		Notes:    func(space string) checks.Notes { return store.Notes{Store: d.store, Space: space} },
 		Metrics:  pipeline.NewMetrics(d.metrics.registry),
 		Faults:   &pipeline.Faults{Tries: 3, Age: time.Hour},
 		MarkKey:  d.markKey(cfg),
@@ -137,6 +142,7 @@ func (d *daemon) open(cfg *config.Config) (err error) {
 	e, err := engine.New(cfg, d.host)
 	if err != nil {
 		d.resolver.Close()
+		d.closeStore(context.Background())
 		return &ConfigError{err}
 	}
 	d.engine.Store(e)
@@ -260,7 +266,7 @@ func (d *daemon) closeAll() {
 	if d.journal != nil {
 		err = errors.Join(err, d.journal.Close(ctx))
 	}
-	if err = errors.Join(err, d.resolver.Close()); err != nil {
+	if err = errors.Join(err, d.closeStore(ctx), d.resolver.Close()); err != nil {
 		d.log.Warn("not everything ended cleanly", "err", err)
 	}
 }

@@ -80,7 +80,7 @@ func (h *house) load() (*config.Config, error) {
 		CheckAddr: func(address string) error { _, err := milter.ParseAddr(address); return err },
 		Environ: []string{
 			fmt.Sprintf("MILTERD_DNS_SERVERS=[%q]", h.names.Addr()), "MILTERD_HTTP=127.0.0.1:0", "MILTERD_SPOOL=" + h.dir,
-			"MILTERD_JOURNAL_PATH=" + h.path("state/verdicts"), "MILTERD_LISTEN=[unix:" + h.path("m.sock") + "]", "MILTERD_CONTROL=unix:" + h.path("c.sock"),
+			"MILTERD_JOURNAL_PATH=" + h.path("state/verdicts"), "MILTERD_STORE=bolt:" + h.path("state/state.db"), "MILTERD_LISTEN=[unix:" + h.path("m.sock") + "]", "MILTERD_CONTROL=unix:" + h.path("c.sock"),
 		},
 	})
 }

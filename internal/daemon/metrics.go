@@ -6,6 +6,7 @@ import (
 
 	"milterd/internal/dns"
 	"milterd/internal/journal"
+	"milterd/internal/store/bolt"
 	"milterd/message"
 	"milterd/milter"
 
@@ -110,6 +111,22 @@ func (m *metrics) budgets(memory, files *message.Budget) {
 			Name: "milterd_inflight_memory_bytes", Help: "Memory reserved by messages in flight."}, func() float64 { return float64(memory.Used()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "milterd_spool_bytes", Help: "Bytes of bodies in spool files."}, func() float64 { return float64(files.Used()) }))
+}
+
+// store shows the state of the store.
+func (m *metrics) store(stats func() bolt.Stats) {
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "milterd_store_failing", Help: "1 while the store cannot be written, else 0."}, func() float64 {
+			if stats().Failing {
+				return 1
+			}
+			return 0
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "milterd_store_bytes", Help: "Size of what is in the store."}, func() float64 { return float64(stats().UsedBytes) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "milterd_store_refused_total", Help: "Batches that the store did not take: it was busy or full."}, func() float64 { return float64(stats().Refused) }))
 }
 
 // journal shows what the journal lost. Without a journal nothing is lost.

@@ -3,10 +3,13 @@ package daemon
 import (
 	"fmt"
 	"math/rand/v2"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"milterd/internal/dns"
+	"milterd/internal/engine"
 	"milterd/internal/journal"
 	"milterd/internal/pipeline"
 	"milterd/message"
@@ -85,7 +88,8 @@ func TestMetricNames(t *testing.T) {
 }
 
 // TestClosedLabels: strangers cannot make a series. Two thousand messages whose
-// every text is another one leave their number as it is.
+// every text is another one leave their number as it is; but for a finding of
+// ours that a busy machine may come upon late, RULES_TIME.
 func TestClosedLabels(t *testing.T) {
 	h := newHouse(t, "log: {level: error}")
 	h.run(func(o *Options) { o.Ephemeral = true })
@@ -134,9 +138,13 @@ func TestClosedLabels(t *testing.T) {
 	batch(2000)
 	after := series()
 	for name := range after {
-		if !before[name] {
+		_, finding, _ := strings.Cut(name, `milterd_findings_total{finding="`)
+		if !before[name] && !slices.Contains(engine.FindingNames(), strings.TrimSuffix(finding, `"`)) {
 			t.Errorf("a new series: %s", name)
 		}
+	}
+	if _, body := h.get("/metrics"); regexp.MustCompile(`w[0-9a-f]{12}|203\.0\.`).MatchString(body) {
+		t.Errorf("a stranger's text in\n%s", body)
 	}
 	if got := h.metric(`milterd_messages_total{action="accept",role="inbound"}`); got == "0" || got == "absent" {
 		t.Errorf("accepted: %s", got)

@@ -121,7 +121,7 @@ func socketDir(dir string) error {
 }
 
 // becomeUser gives up root for good. The directories in which the user must
-// write are made his first.
+// write are made his first. To become who one is already is no work.
 func becomeUser(name string, cfg *config.Config) error {
 	u, err := user.Lookup(name)
 	if err != nil {
@@ -135,8 +135,11 @@ func becomeUser(name string, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	if uid == os.Geteuid() {
+		return nil // the service manager has done it
+	}
 	state := string(cfg.Journal.Path)
-	if err := handOver(uid, gid, filepath.Dir(state), state); err != nil {
+	if err := handOver(uid, gid, filepath.Dir(cfg.Store.Path()), filepath.Dir(state), state); err != nil {
 		return err
 	}
 	for _, socket := range append([]config.Socket{cfg.Control}, cfg.Listen...) {

@@ -13,6 +13,7 @@ import (
 
 	"milterd/checks"
 	"milterd/checks/all"
+	"milterd/dmarc"
 	"milterd/internal/config"
 	"milterd/internal/dns"
 	"milterd/internal/pipeline"
@@ -27,14 +28,16 @@ import (
 type Host struct {
 	Resolver   checks.Resolver
 	Registerer prometheus.Registerer
-	Metrics    *pipeline.Metrics
-	Faults     *pipeline.Faults
-	MarkKey    []byte
-	Hostname   string
-	Version    string
-	Logger     *slog.Logger
-	Now        func() time.Time
-	Random     io.Reader
+	// Notes gives a check its part of the store; may be nil.
+	Notes    func(space string) checks.Notes
+	Metrics  *pipeline.Metrics
+	Faults   *pipeline.Faults
+	MarkKey  []byte
+	Hostname string
+	Version  string
+	Logger   *slog.Logger
+	Now      func() time.Time
+	Random   io.Reader
 	// Rules are rule files beside the shipped ones and those of the
 	// configuration: for a program that has no files.
 	Rules []rules.Source
@@ -83,6 +86,11 @@ func findings() []checks.FindingSpec {
 	return list
 }
 
+// reserves keep a sender whose own SPF or keys burn the budget from hiding the
+// victim's policy: the policy walk of DMARC asks from a purse of its own, nine
+// questions, each perhaps again over TCP.
+var reserves = map[string]dns.GroupLimits{"dmarc": {Reserve: 2 * dmarc.MaxPolicyQueries}}
+
 // New builds an engine. It opens what the checks need and causes no traffic.
 // Its error is everything that is wrong with rules and checks.
 func New(cfg *config.Config, h Host) (*Engine, error) {
@@ -103,9 +111,6 @@ func New(cfg *config.Config, h Host) (*Engine, error) {
 		if common.OnError != "" {
 			onError[spec.Name] = common.OnError
 		}
-		if h.Forgetful {
-			spec = forgetful(spec)
-		}
 		e.Specs = append(e.Specs, spec)
 	}
 	limits := &cfg.Limits
@@ -114,13 +119,13 @@ func New(cfg *config.Config, h Host) (*Engine, error) {
 		Section: func(name string) checks.Section { return cfg.Check(name) },
 		OnError: onError,
 		Env: checks.Env{
-			Resolver: h.Resolver, Registerer: h.Registerer, Logger: h.Logger, Now: h.Now,
+			Resolver: h.Resolver, Registerer: h.Registerer, Notes: h.Notes, Logger: h.Logger, Now: h.Now,
 			AuthservID: string(cfg.AuthservID),
 			Limits: checks.Limits{
 				FromBytes: int(limits.FromBytes), ScanBytes: int64(limits.ScanBytes), TextBytes: int(limits.TextBytes),
 				MIMEDepth: limits.MIMEDepth, MIMEParts: limits.MIMEParts, MIMEParams: limits.MIMEParameters,
 				RuleTime: limits.RuleTime, RulesTime: limits.RulesTime,
-				DKIMMaxSigs: limits.DKIMSignatures, DKIMMaxNames: limits.DKIMHeaderNames,
+				DKIMMaxSigs: limits.DKIMSignatures, DKIMMaxNames: limits.DKIMHeaderNames, ARCSets: limits.ARCSets,
 			},
 		},
 		Policy: scoring.New(scoring.Options{
@@ -139,34 +144,15 @@ func New(cfg *config.Config, h Host) (*Engine, error) {
 		SpamHeaders: slices.Contains(cfg.Headers.Compat, config.SpamAssassin),
 		MessageTime: limits.MessageTime,
 		Transaction: func(ctx context.Context) context.Context {
-			return dns.WithBudget(ctx, dns.NewBudget(dns.Limits{Queries: limits.DNSQueries, Time: limits.DNSTime}))
+			return dns.WithBudget(ctx, dns.NewBudget(dns.Limits{Queries: limits.DNSQueries, Time: limits.DNSTime, Groups: reserves}))
 		},
 		Scope:  dns.WithGroup,
-		Faults: h.Faults, Metrics: h.Metrics, Random: h.Random, Logger: h.Logger, Now: h.Now,
+		Faults: h.Faults, Metrics: h.Metrics, Forgetful: h.Forgetful, Random: h.Random, Logger: h.Logger, Now: h.Now,
 	})
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
 	return e, nil
-}
-
-// forgetful hides what a check would do after the reply.
-func forgetful(spec checks.Spec) checks.Spec {
-	open := spec.New
-	spec.New = func(cfg checks.Section, env checks.Env) (checks.Check, error) {
-		c, err := open(cfg, env)
-		if err != nil {
-			return nil, err
-		}
-		if sealer, ok := c.(checks.Sealer); ok {
-			return struct {
-				checks.Check
-				checks.Sealer
-			}{c, sealer}, nil
-		}
-		return struct{ checks.Check }{c}, nil
-	}
-	return spec
 }
 
 func threshold(t config.Threshold) *float64 {

@@ -58,7 +58,7 @@ func (r *Run) Finish(ctx context.Context, m *message.Message) *Outcome {
 		unscanned = failed
 	}
 	out.Edits = p.edits(m, &out.Verdict, out.AuthservID, out.Auth, unscanned)
-	out.Edits = append(out.Edits, r.seal(ctx, m, &out.Verdict)...)
+	out.Edits = append(out.Edits, r.seal(ctx, out)...)
 	out.Apply = !out.Verdict.Action.Refuses() && out.Verdict.Action != message.Discard &&
 		p.o.Policy.Mode != message.Observe
 	out.Took = time.Since(began)
@@ -111,13 +111,13 @@ func (p *Pipeline) auth(results []checks.Result) []authres.Method {
 }
 
 // seal asks the checks that sign, once the verdict stands.
-func (r *Run) seal(ctx context.Context, m *message.Message, v *message.Verdict) []message.Edit {
+func (r *Run) seal(ctx context.Context, o *Outcome) []message.Edit {
 	var edits []message.Edit
-	r.each(m, func(st *step, in *checks.Input) {
+	r.each(o, func(st *step, in *checks.Input) {
 		if s, ok := st.check.(checks.Sealer); ok {
-			e, err := s.Seal(ctx, in, v)
+			e, err := s.Seal(ctx, in, &o.Verdict)
 			if err != nil {
-				r.p.o.Logger.Error("sealing failed", "check", st.spec.Name, "id", m.ID, "err", err)
+				r.p.o.Logger.Error("sealing failed", "check", st.spec.Name, "id", o.Message.ID, "err", err)
 			}
 			edits = append(edits, e...)
 		}
@@ -130,13 +130,13 @@ func (r *Run) seal(ctx context.Context, m *message.Message, v *message.Verdict) 
 func (r *Run) Record(ctx context.Context, o *Outcome) {
 	ctx, cancel := context.WithTimeout(ctx, r.p.o.MessageTime)
 	defer cancel()
-	if o.Message.Role == message.Reinject {
+	if o.Message.Role == message.Reinject || r.p.o.Forgetful {
 		return
 	}
 	if !o.Verdict.Action.Refuses() {
 		r.p.o.Faults.Forget(o.Message)
 	}
-	r.each(o.Message, func(st *step, in *checks.Input) {
+	r.each(o, func(st *step, in *checks.Input) {
 		if s, ok := st.check.(checks.Recorder); ok {
 			if err := s.Record(ctx, in, &o.Verdict); err != nil && !errors.Is(err, context.Canceled) {
 				r.p.o.Logger.Warn("recording failed", "check", st.spec.Name, "id", o.Message.ID, "err", err)
@@ -145,28 +145,22 @@ func (r *Run) Record(ctx context.Context, o *Outcome) {
 	})
 }
 
-// each calls f for every check that has to do with the message, with the
-// results of the checks that it named. A panic is logged and ends no other's
-// turn.
-func (r *Run) each(m *message.Message, f func(*step, *checks.Input)) {
+// each calls f for every check that has to do with the message, with the results
+// of all checks: now that the verdict stands, nothing waits for anything.
+func (r *Run) each(o *Outcome, f func(*step, *checks.Input)) {
+	prior := checks.Prior{}
+	for i := range o.Results {
+		prior[o.Results[i].Check] = &o.Results[i]
+	}
 	for _, st := range r.p.steps {
-		if !st.runs(m.Role) {
+		if !st.runs(o.Message.Role) {
 			continue
 		}
-		in := &checks.Input{Message: m, Prior: checks.Prior{}}
-		for _, d := range st.deps {
-			for _, t := range r.tasks[d] {
-				select {
-				case <-t.done:
-					in.Prior[t.step.spec.Name] = &t.result
-				default:
-				}
-			}
-		}
+		in := &checks.Input{Message: o.Message, Prior: prior}
 		func() {
 			defer func() {
 				if v := recover(); v != nil {
-					r.p.panicked(st, m.ID, v)
+					r.p.panicked(st, o.Message.ID, v)
 				}
 			}()
 			f(st, in)

@@ -23,12 +23,12 @@ func marked(t testing.TB, p *Pipeline, change func(*message.Message)) *message.M
 	})
 }
 
-// change returns a message with other header fields.
+// withFields gives the message other header fields.
 func withFields(m *message.Message, f func(fields []message.Field) []message.Field) {
 	m.Header = message.NewHeader(f(m.Header.Fields), 8192)
 }
 
-// replace changes the field of that name.
+// replace gives the field of that name another value.
 func replace(name, value string) func(*message.Message) {
 	return func(m *message.Message) {
 		withFields(m, func(fields []message.Field) []message.Field {
@@ -76,7 +76,9 @@ func TestSeen(t *testing.T) {
 		{"of another message: From", p, replace("From", " Bob <bob@x.test>"), false},
 		{"of another message: Date", p, replace("Date", " Sat, 21 Nov 2026 12:00:00 +0000"), false},
 		{"a second From", p, func(m *message.Message) {
-			withFields(m, func(f []message.Field) []message.Field { return append(f, message.Field{Name: "From", Value: " b@x.test"}) })
+			withFields(m, func(f []message.Field) []message.Field {
+				return append(f, message.Field{Name: "From", Value: " b@x.test"})
+			})
 		}, false},
 		{"no mark", p, func(m *message.Message) {
 			withFields(m, func(f []message.Field) []message.Field { return f[1:] })

@@ -55,9 +55,12 @@ type Options struct {
 	Transaction func(ctx context.Context) context.Context
 	Faults      *Faults
 	Metrics     *Metrics
-	Random      io.Reader
-	Logger      *slog.Logger
-	Now         func() time.Time
+	// Forgetful keeps the checks from remembering the messages they see: for those
+	// who look at mail beside the daemon.
+	Forgetful bool
+	Random    io.Reader
+	Logger    *slog.Logger
+	Now       func() time.Time
 }
 
 // Pipeline is the plan of all checks and the policy behind them. It is

@@ -53,7 +53,9 @@ func TestRoleAndPeer(t *testing.T) {
 		}
 	}
 
-	fetching := &Roles{MyNetworks: prefixes("127.0.0.0/8"), Fetchers: prefixes("127.0.0.1/32"), Relays: prefixes("127.0.0.1/32", "fe80::/10")}
+	fetching := &Roles{ // and no mynetworks at all
+		Fetchers: prefixes("127.0.0.1/32"), Relays: prefixes("127.0.0.1/32", "fe80::/10"),
+	}
 	for _, c := range []struct {
 		name    string
 		session *message.Session
@@ -169,7 +171,7 @@ func TestHeaderLimits(t *testing.T) {
 		{"too many bytes", "header_bytes", 0, nil, message.RejectMail, "HEADER_TOO_LARGE"},
 		{"both", "header_bytes", longField + 1, nil, message.RejectMail, "HEADER_TOO_LARGE HEADER_FIELD_LONG"},
 		{"our own users", "header_fields", 0, outbound, message.RejectMail, "HEADER_TOO_LARGE"},
-		{"a forgotten host of ours", "header_fields", 0, private, message.RejectMail, "CLIENT_PRIVATE HEADER_TOO_LARGE"},
+		{"a forgotten host of ours", "header_fields", 0, private, message.RejectMail, "HEADER_TOO_LARGE CLIENT_PRIVATE"},
 		{"a relay", "header_fields", 0, relay, message.Quarantine, "HEADER_TOO_LARGE"},
 		{"postmaster", "header_fields", 0, postmaster, message.Quarantine, "HEADER_TOO_LARGE"},
 		{"seen before", "header_fields", longField + 1, reinject, message.Accept, ""},
@@ -180,26 +182,17 @@ func TestHeaderLimits(t *testing.T) {
 		var finds []string
 		for _, f := range out.Verdict.Findings {
 			finds = append(finds, f.Name)
+			if f.Name == "HEADER_TOO_LARGE" && f.Detail != "over limits."+c.over {
+				t.Errorf("%s: nothing says which limit: %+v", c.name, f)
+			}
 		}
-		if got := strings.Join(finds, " "); out.Verdict.Action != c.want || len(got) != len(c.finds) || !sameWords(got, c.finds) {
+		if got := strings.Join(finds, " "); out.Verdict.Action != c.want || got != c.finds {
 			t.Errorf("%s: %s with %s, want %s with %s", c.name, out.Verdict.Action, got, c.want, c.finds)
 		}
 		if c.want == message.RejectMail && out.Verdict.Reply != message.ReplyHeaderSize.WithID(m.ID) {
 			t.Errorf("%s: told %s", c.name, out.Verdict.Reply)
 		}
-		if c.over != "" && c.want != message.Accept && !strings.Contains(out.Verdict.Findings[0].Detail+out.Verdict.Findings[len(out.Verdict.Findings)-1].Detail, "limits."+c.over) {
-			t.Errorf("%s: nothing says which limit: %+v", c.name, out.Verdict.Findings)
-		}
 	}
-}
-
-func sameWords(a, b string) bool {
-	for _, w := range strings.Fields(a) {
-		if !strings.Contains(" "+b+" ", " "+w+" ") {
-			return false
-		}
-	}
-	return true
 }
 
 // Every finding that the pipeline and scoring make can be named in rules.

@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -11,33 +10,24 @@ import (
 )
 
 // A clock: how long has this been going on? DMARC keeps one for each domain whose
-// policy nobody can look up. Only the first of many messages at once starts it, and
-// whoever sees no clock yet, or has no store, goes on as if it began now.
-func Example_clock() {
+// policy nobody can look up.
+func ExampleNotes() {
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	s := store.NewMemory(func() time.Time { return now }, 1<<20)
-	since := func(ctx context.Context, domain string) time.Duration {
-		key := []byte("since " + domain)
-		values, err := s.Get(ctx, "dmarc", key)
-		if err == nil && len(values[0]) == 8 {
-			return now.Sub(time.Unix(int64(binary.BigEndian.Uint64(values[0])), 0))
-		}
-		start := binary.BigEndian.AppendUint64(nil, uint64(now.Unix()))
-		s.Post("dmarc", store.If(key, nil), store.Put(key, start, 30*24*time.Hour))
-		return 0
+	clocks := store.Notes{Store: s, Space: "dmarc"}
+	waited := func(domain string) time.Duration {
+		return now.Sub(clocks.Since(context.Background(), domain, now, 30*24*time.Hour))
 	}
-	ctx := context.Background()
-	fmt.Println(since(ctx, "bank.example"))
+	fmt.Println(waited("bank.example"))
 	now = now.Add(40 * time.Minute)
-	fmt.Println(since(ctx, "bank.example"))
-	fmt.Println(since(ctx, "other.example"))
-	now = now.Add(31 * 24 * time.Hour)
-	fmt.Println(since(ctx, "bank.example"))
+	fmt.Println(waited("bank.example"), waited("other.example"))
+	clocks.Forget(context.Background(), "bank.example") // its policy resolves again
+	now = now.Add(time.Minute)
+	fmt.Println(waited("bank.example"), waited("other.example"))
 	// Output:
 	// 0s
-	// 40m0s
-	// 0s
-	// 0s
+	// 40m0s 0s
+	// 0s 1m0s
 }
 
 // Learning once: the counters change only if the message is new, whoever else is

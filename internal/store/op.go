@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -184,7 +185,7 @@ func expires(now time.Time, ttl time.Duration) int64 {
 	if ttl == 0 {
 		return 0
 	}
-	return max(1, now.UnixMilli()+ttl.Milliseconds()) // a clock before 1970 must not make it last forever
+	return cmp.Or(now.UnixMilli()+ttl.Milliseconds(), 1) // 0 would be forever
 }
 
 // count returns a new value with the deltas added.

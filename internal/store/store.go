@@ -11,9 +11,9 @@
 //
 // [Store.Get] reads many keys at once. Writing is a batch of operations on one
 // space, all or nothing: [Put], [Add] (to counters), [Delete], and [If], which
-// makes the whole batch depend on what a key holds. That is enough for
-// "remember when I saw this first" and for "learn this message once", on one
-// host and on many that share a store; the examples show both.
+// makes the whole batch depend on what a key holds. That is enough to remember
+// when something was seen first, which is what [Notes] does, and to learn a message
+// once, which an example shows, on one host and on many that share a store.
 //
 // The caller chooses how a batch is written. [Store.Apply] waits until it is
 // safe. [Store.Post] does not wait at all and is for mail on its way: losing the

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 )
 
 func TestLocked(t *testing.T) {
+	t.Parallel() // it mostly waits
 	path := file(t)
 	s := open(t, path, Options{})
 	began := time.Now()
@@ -143,25 +145,32 @@ func TestDamageWhileWriting(t *testing.T) {
 	}
 }
 
+// limitFiles makes the disk full for files that are larger, until the test ends or
+// lift is called.
+func limitFiles(t *testing.T, bytes uint64) (lift func()) {
+	t.Helper()
+	var old syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
+		t.Fatal(err)
+	}
+	set := func(bytes uint64) {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: bytes, Max: old.Max}); err != nil {
+			t.Error(err)
+		}
+	}
+	lift = sync.OnceFunc(func() { set(old.Cur) })
+	t.Cleanup(lift)
+	set(bytes)
+	return lift
+}
+
 // TestDiskFull: a disk without room, shown by the limit on file sizes. Who waits is
 // told at once, what was posted is kept and written when there is room again.
 func TestDiskFull(t *testing.T) {
 	log := new(logged)
 	s := open(t, file(t), Options{Logger: log.logger()})
 	apply(t, s, put("a", "1"))
-	var old syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
-		t.Fatal(err)
-	}
-	limit := func(bytes uint64) {
-		t.Helper()
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: bytes, Max: old.Max}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	limit(64 << 10)
-	defer limit(old.Cur)
-
+	lift := limitFiles(t, 64<<10)
 	if err := s.Post(space, store.Add([]byte("n"), 0, 1), put("big", strings.Repeat("x", store.MaxValue))); err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +187,7 @@ func TestDiskFull(t *testing.T) {
 	if st := s.Stats(); !st.Failing || st.Failures < 3 || log.count("store cannot be written") != 1 {
 		t.Errorf("%+v, %q", st, log.lines)
 	}
-	limit(old.Cur)
+	lift()
 	apply(t, s, put("c", "1"))
 	holds(t, s, "n", "\x00\x00\x00\x00\x00\x00\x00\x04") // each of them once
 	holds(t, s, "2", "1")
@@ -186,4 +195,28 @@ func TestDiskFull(t *testing.T) {
 	if st := s.Stats(); st.Failing || st.QueuedBytes != 0 || log.count("store is written again") != 1 {
 		t.Errorf("%+v, %q", st, log.lines)
 	}
+}
+
+// TestHealsAlone: nobody needs to ask for what was posted to be tried again, and it
+// is written in the order in which it came.
+func TestHealsAlone(t *testing.T) {
+	s := open(t, file(t), Options{})
+	apply(t, s, put("a", "1"))
+	release := stall(t, s)
+	defer release()
+	post := func(value string) {
+		t.Helper()
+		if err := s.Post(space, put("big", value+strings.Repeat("x", store.MaxValue-1))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	post("1")
+	eventually(t, func() bool { return !s.somethingWaits() })
+	post("2") // while the first is being written
+	lift := limitFiles(t, 64<<10)
+	release()
+	eventually(t, func() bool { return s.Stats().Failures > 0 })
+	lift()
+	eventually(t, func() bool { return s.Stats().QueuedBytes == 0 })
+	holds(t, s, "big", "2"+strings.Repeat("x", store.MaxValue-1))
 }

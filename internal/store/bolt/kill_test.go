@@ -95,6 +95,7 @@ type acknowledged struct {
 // acknowledged, but posts of the last second, and no batch is there by half. It is
 // killed 8 times, 200 with LONG=1.
 func TestKill(t *testing.T) {
+	t.Parallel() // it mostly waits
 	rounds := 8
 	if os.Getenv("LONG") != "" {
 		rounds = 200

@@ -184,12 +184,12 @@ func (s *Store) commit(group []*batch) error {
 		err := s.db.Update(func(tx *bbolt.Tx) error {
 			changed := false
 			for _, b := range group {
-				err := b.write(tx)
+				wrote, err := b.write(tx)
 				if err != nil && err != store.ErrConflict {
 					return err
 				}
 				b.err = err
-				changed = changed || err == nil && len(b.ops) > 0
+				changed = changed || wrote
 			}
 			if !changed {
 				return errNothing
@@ -203,35 +203,38 @@ func (s *Store) commit(group []*batch) error {
 	})
 }
 
-// write does the operations of b, or none of them.
-func (b *batch) write(tx *bbolt.Tx) error {
+// write does the operations of b, or none of them, and reports whether that made
+// any difference.
+func (b *batch) write(tx *bbolt.Tx) (wrote bool, err error) {
 	if len(b.ops) == 0 {
-		return nil
+		return false, nil
 	}
 	bucket, err := tx.CreateBucketIfNotExists([]byte(b.space))
 	if err != nil {
-		return err
+		return false, err
 	}
 	for i := range b.ops {
 		if o := &b.ops[i]; o.Kind == store.KindIf && !o.Holds(decode(bucket.Get(o.Key)).At(b.at)) {
-			return store.ErrConflict
+			return false, store.ErrConflict
 		}
 	}
 	for i := range b.ops {
 		o := &b.ops[i]
-		switch o.Kind {
-		case store.KindIf:
+		stored := bucket.Get(o.Key)
+		switch {
+		case o.Kind == store.KindIf, o.Kind == store.KindDelete && stored == nil:
 			continue
-		case store.KindDelete:
+		case o.Kind == store.KindDelete:
 			err = bucket.Delete(o.Key)
 		default:
-			err = bucket.Put(o.Key, encode(o.Change(decode(bucket.Get(o.Key)).At(b.at), b.at)))
+			err = bucket.Put(o.Key, encode(o.Change(decode(stored).At(b.at), b.at)))
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
+		wrote = true
 	}
-	return nil
+	return wrote, nil
 }
 
 // settle tells the callers of a written group.
