@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+
+	"milterd/checks/content"
 )
 
 type checkCmd struct {
@@ -27,6 +29,9 @@ func (c *checkCmd) Run(g *globals) error {
 		}
 		_, err = g.stdout.Write(text)
 		return err
+	}
+	for _, r := range content.Costly(e.Rules) {
+		fmt.Fprintf(g.stderr, "%s: rule %s is costly: its expression has no word by which most messages could be passed over\n", r.Pos, r.Name)
 	}
 	_, err = fmt.Fprintf(g.stdout, "configuration is in order: %d file(s), %d checks, %d rules, mode %s\n",
 		len(cfg.Files), len(e.Specs), len(e.Rules.Texts)+len(e.Rules.Composites), cfg.Mode)

@@ -44,11 +44,7 @@ func (g *globals) configFailed(err error) error {
 // newEngine builds an engine that stands beside a daemon and changes nothing
 // of its state.
 func newEngine(cfg *config.Config, log *slog.Logger) (*engine.Engine, *dns.Resolver, error) {
-	servers := make([]string, len(cfg.DNS.Servers))
-	for i, s := range cfg.DNS.Servers {
-		servers[i] = string(s)
-	}
-	resolver, err := dns.New(dns.Options{Servers: servers, Timeout: cfg.DNS.Timeout})
+	resolver, err := resolverOf(cfg)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -75,4 +71,26 @@ func newEngine(cfg *config.Config, log *slog.Logger) (*engine.Engine, *dns.Resol
 // quiet is a logger for commands: warnings and worse, for people.
 func quiet(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+// newResolver makes a resolver of the configuration, for commands that need
+// nothing else of it.
+func (g *globals) newResolver() (*dns.Resolver, error) {
+	cfg, err := g.loadConfig()
+	if err != nil {
+		return nil, g.configFailed(err)
+	}
+	resolver, err := resolverOf(cfg)
+	if err != nil {
+		return nil, &exitError{exitUnavailable, err}
+	}
+	return resolver, nil
+}
+
+func resolverOf(cfg *config.Config) (*dns.Resolver, error) {
+	servers := make([]string, len(cfg.DNS.Servers))
+	for i, s := range cfg.DNS.Servers {
+		servers[i] = string(s)
+	}
+	return dns.New(dns.Options{Servers: servers, Timeout: cfg.DNS.Timeout})
 }

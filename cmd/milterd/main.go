@@ -60,12 +60,14 @@ type cli struct {
 	Why     whyCmd     `cmd:"" help:"Explain the stored verdict on a message."`
 	Rules   rulesCmd   `cmd:"" help:"Look at the rules."`
 	Spf     spfCmd     `cmd:"" name:"spf" help:"Ask the Sender Policy Framework."`
+	Dkim    dkimCmd    `cmd:"" name:"dkim" help:"Ask about DKIM signatures."`
+	Dmarc   dmarcCmd   `cmd:"" name:"dmarc" help:"Ask about DMARC policies."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
 const description = `A mail filter for Postfix: one daemon that verifies, scores and answers before a message is queued.
 
-Exit codes: 0 ok; 1 findings (spam, failed tests); 64 usage; 65 unreadable message; 69 a service is missing; 75 temporary; 77 permission; 78 configuration.`
+Exit codes: 0 ok; 1 findings (spam, lint errors, failed tests); 64 usage; 65 unreadable message; 69 a service is missing; 75 temporary; 77 permission; 78 configuration.`
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
@@ -95,11 +97,11 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 		return exitOK
 	case errors.As(err, &exit):
 		if exit.err != nil {
-			fmt.Fprintln(stderr, "milterd:", exit.err)
+			fmt.Fprintln(stderr, "milterd:", safe(exit.err.Error()))
 		}
 		return exit.code
 	}
-	fmt.Fprintln(stderr, "milterd:", err)
+	fmt.Fprintln(stderr, "milterd:", safe(err.Error()))
 	return exitTemporary
 }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -17,7 +19,8 @@ type rulesCmd struct {
 
 type rulesListCmd struct{}
 
-// Run lists rules and weights, with the file that each comes from.
+// Run lists rules, and the weights of what checks report, with the place that
+// each comes from.
 func (*rulesListCmd) Run(g *globals) error {
 	set, err := g.loadRules()
 	if err != nil {
@@ -35,11 +38,15 @@ func (*rulesListCmd) Run(g *globals) error {
 	for _, c := range set.Composites {
 		row(w, c.Rule, "when "+c.When())
 	}
+	for _, name := range slices.Sorted(maps.Keys(set.Scores)) {
+		score := set.Scores[name]
+		row(w, rules.Rule{Name: name, Score: score.Points, State: rules.Active, Pos: score.Pos}, "finding of a check")
+	}
 	return w.Flush()
 }
 
 func row(w io.Writer, r rules.Rule, what string) {
-	fmt.Fprintf(w, "%s\t%.1f\t%s\t%s\t%s\n", r.Name, r.Score, r.State, what, r.Pos)
+	fmt.Fprintf(w, "%s\t%g\t%s\t%s\t%s\n", r.Name, r.Score, r.State, what, r.Pos)
 }
 
 type rulesTestCmd struct{}

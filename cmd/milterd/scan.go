@@ -40,7 +40,11 @@ func (c *scanCmd) Run(g *globals) error {
 	defer resolver.Close()
 	scanner := scan.New(e, log)
 	ctx := context.Background()
-	env := scan.Envelope{IP: c.IP, Helo: c.Helo, RDNS: c.Rdns, From: c.From, Rcpts: c.Rcpt, Login: c.User}
+	env := scan.Envelope{IP: c.IP, Helo: c.Helo, RDNS: c.Rdns, Rcpts: bareAll(c.Rcpt), Login: c.User}
+	if c.From != nil {
+		from := bare(*c.From)
+		env.From = &from
+	}
 
 	spam, unreadable := false, false
 	skipped := func(name, why string) { fmt.Fprintf(g.stderr, "milterd: %s skipped: %s\n", name, why) }
@@ -138,9 +142,12 @@ func rejectWords(r *journal.Record) string {
 
 func (c *scanCmd) printError(g *globals, name string, err error) error {
 	if c.JSON {
-		return writeJSON(g, map[string]string{"file": name, "error": err.Error()})
+		return writeJSON(g, struct {
+			File  string `json:"file"`
+			Error string `json:"error"`
+		}{name, err.Error()})
 	}
-	_, err = fmt.Fprintf(g.stderr, "milterd: %s: %v\n", safe(name), err)
+	_, err = fmt.Fprintf(g.stderr, "milterd: %s: %s\n", safe(name), safe(err.Error()))
 	return err
 }
 
@@ -148,6 +155,22 @@ func writeJSON(g *globals, v any) error {
 	enc := json.NewEncoder(g.stdout)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
+}
+
+// bare takes the angle brackets that people copy along with an address.
+func bare(address string) string {
+	if inner, ok := strings.CutPrefix(address, "<"); ok {
+		return strings.TrimSuffix(inner, ">")
+	}
+	return address
+}
+
+func bareAll(addresses []string) []string {
+	all := make([]string, len(addresses))
+	for i, a := range addresses {
+		all[i] = bare(a)
+	}
+	return all
 }
 
 // safe makes a stranger's text harmless for a terminal.

@@ -6,10 +6,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"milterd/internal/scan"
-	"milterd/message"
 	"milterd/milter"
 
 	wire "github.com/emersion/go-milter"
@@ -21,7 +19,7 @@ type sendCmd struct {
 	Helo    string     `help:"Name given in HELO." default:"client.example" placeholder:"NAME"`
 	Rdns    string     `help:"Verified name of the client; none by default." placeholder:"NAME"`
 	From    string     `help:"Envelope sender; empty is the null sender." placeholder:"ADDR"`
-	Rcpt    []string   `help:"Envelope recipient; may be repeated." default:"postmaster@localhost" placeholder:"ADDR" sep:"none"`
+	Rcpt    []string   `help:"Envelope recipient; may be repeated." default:"someone@localhost" placeholder:"ADDR" sep:"none"`
 	User    string     `help:"SASL login of a submission." placeholder:"LOGIN"`
 	Local   bool       `help:"As mail from sendmail(1) on this host."`
 	QueueID string     `help:"Queue id to show." default:"4SENDQUEUEID" placeholder:"ID"`
@@ -57,7 +55,7 @@ func (c *sendCmd) Run(g *globals) error {
 	skipped := func(name, why string) { fmt.Fprintf(g.stderr, "milterd: %s skipped: %s\n", name, why) }
 	for file := range scan.Files(c.Paths, g.stdin, skipped) {
 		if file.Err != nil {
-			fmt.Fprintf(g.stderr, "milterd: %s: %v\n", safe(file.Name), file.Err)
+			fmt.Fprintf(g.stderr, "milterd: %s: %s\n", safe(file.Name), safe(file.Err.Error()))
 			unreadable = true
 			continue
 		}
@@ -95,8 +93,8 @@ func (c *sendCmd) peer() milter.Peer {
 }
 
 func (c *sendCmd) envelope() milter.Envelope {
-	e := milter.Envelope{From: c.From, QueueID: c.QueueID}
-	for _, r := range c.Rcpt {
+	e := milter.Envelope{From: bare(c.From), QueueID: c.QueueID}
+	for _, r := range bareAll(c.Rcpt) {
 		e.Rcpts = append(e.Rcpts, milter.Recipient{Address: r})
 	}
 	return e
@@ -106,11 +104,11 @@ func (c *sendCmd) print(g *globals, file scan.File, out milter.Outcome) {
 	fmt.Fprintf(g.stdout, "%s: %s at %s\n", safe(file.Name), out.Reply, out.Stage)
 	for i, r := range out.Rcpts {
 		if r.Refuses() {
-			fmt.Fprintf(g.stdout, "  %s: %s\n", safe(c.Rcpt[i]), r)
+			fmt.Fprintf(g.stdout, "  %s: %s\n", safe(bare(c.Rcpt[i])), r)
 		}
 	}
 	for _, e := range out.Edits {
-		fmt.Fprintf(g.stdout, "  %s\n", message.SafeText(strings.ReplaceAll(e.String(), "\n\t", " "), 1000))
+		fmt.Fprintf(g.stdout, "  %s\n", safe(e.String()))
 	}
 	if c.Result && !out.Reply.Refuses() {
 		m := milter.ParseMessage(file.Raw)

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"os/user"
+	"sync"
 	"syscall"
 
 	"milterd/internal/config"
@@ -20,44 +22,69 @@ type serveCmd struct {
 	Play      bool   `help:"With --demo: play its messages, print the table of verdicts, end."`
 }
 
+var errPlay = errors.New("--play is a part of --demo: give both")
+
 var errRoot = errors.New("refusing to run as root: give --user NAME (usually milterd), or --allow-root if you must")
 
 // Run serves until SIGTERM or SIGINT. SIGHUP reloads the configuration.
 func (c *serveCmd) Run(g *globals) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	if c.Play && !c.Demo {
+		return &exitError{exitUsage, errPlay}
+	}
 	if c.Demo {
 		return demo.Run(ctx, demo.Options{Stdout: g.stdout, Stderr: g.stderr, Version: version, Play: c.Play})
 	}
 	if os.Geteuid() == 0 && c.User == "" && !c.AllowRoot {
 		return &exitError{exitPermission, errRoot}
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	reload := make(chan struct{}, 1)
-	go func() {
-		for {
-			select {
-			case <-hup:
-				reload <- struct{}{}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
+	reload, forget := reloadOnHangup(ctx)
+	defer forget()
 	err := daemon.Run(ctx, daemon.Options{
 		Load:    func() (*config.Config, error) { return g.loadConfig() },
 		Version: version, User: c.User, Stderr: g.stderr,
 	}, reload)
 	var wrong *daemon.ConfigError
+	var unknown user.UnknownUserError
 	switch {
 	case errors.As(err, &wrong):
 		return g.configFailed(wrong.Err)
+	case errors.As(err, &unknown):
+		return &exitError{exitUsage, err}
 	case errors.Is(err, fs.ErrPermission):
 		return &exitError{exitPermission, err}
 	case err != nil:
 		return &exitError{exitUnavailable, err}
 	}
 	return nil
+}
+
+// reloadOnHangup gives a channel that receives for each SIGHUP; several that come
+// while a reload is under way are one. forget ends it.
+func reloadOnHangup(ctx context.Context) (reload <-chan struct{}, forget func()) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	ctx, cancel := context.WithCancel(ctx)
+	asked := make(chan struct{})
+	var relay sync.WaitGroup
+	relay.Go(func() {
+		for {
+			select {
+			case <-hup:
+			case <-ctx.Done():
+				return
+			}
+			select {
+			case asked <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return asked, func() {
+		signal.Stop(hup)
+		cancel()
+		relay.Wait()
+	}
 }

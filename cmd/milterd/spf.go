@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"milterd/internal/dns"
 	"milterd/spf"
 )
 
@@ -24,19 +23,11 @@ type spfCheckCmd struct {
 
 // Run prints the steps of the evaluation, the mechanism that matched and the
 // look-ups used, for MAIL FROM and, if given, for HELO. It ends with 1 when
-// MAIL FROM does not pass.
+// MAIL FROM does not pass, and with 75 when the DNS did not answer.
 func (c *spfCheckCmd) Run(g *globals) error {
-	cfg, err := g.loadConfig()
+	resolver, err := g.newResolver()
 	if err != nil {
-		return g.configFailed(err)
-	}
-	servers := make([]string, len(cfg.DNS.Servers))
-	for i, s := range cfg.DNS.Servers {
-		servers[i] = string(s)
-	}
-	resolver, err := dns.New(dns.Options{Servers: servers, Timeout: cfg.DNS.Timeout})
-	if err != nil {
-		return &exitError{exitUnavailable, err}
+		return err
 	}
 	defer resolver.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -48,18 +39,21 @@ func (c *spfCheckCmd) Run(g *globals) error {
 			fmt.Fprintf(g.stdout, "  %s%s\n", strings.Repeat("  ", depth), safe(fmt.Sprintf(format, args...)))
 		}
 	}
-	args := spf.Args{IP: c.IP, Helo: c.Helo, MailFrom: strings.Trim(c.From, "<>")}
+	args := spf.Args{IP: c.IP, Helo: c.Helo, MailFrom: bare(c.From)}
 	res, why := v.CheckMailFrom(ctx, args)
 	c.print(g, res, why)
-	passed := res.Status == spf.Pass
+	status := res.Status
 	if c.Helo != "" && args.MailFrom != "" {
 		res, why = v.CheckHelo(ctx, args)
 		c.print(g, res, why)
 	}
-	if !passed {
-		return &exitError{code: exitFindings}
+	switch status {
+	case spf.Pass:
+		return nil
+	case spf.TempError:
+		return &exitError{code: exitTemporary}
 	}
-	return nil
+	return &exitError{code: exitFindings}
 }
 
 func (c *spfCheckCmd) print(g *globals, r spf.Result, why error) {

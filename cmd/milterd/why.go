@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"milterd/internal/config"
@@ -35,7 +36,7 @@ func (c *whyCmd) Run(g *globals) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return &exitError{exitPermission, err}
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return &exitError{exitUnavailable, err}
 	case err != nil:
 		return err

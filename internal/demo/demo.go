@@ -11,7 +11,6 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"time"
 
 	"milterd/checks/all"
 	"milterd/internal/config"
@@ -81,7 +80,7 @@ func Run(ctx context.Context, o Options) error {
 			fmt.Fprintf(o.Stdout, "send it a message:\n\n  milterd send --socket inet:%s --from joe@sender.example --ip 192.0.2.10 FILE\n\nend with ^C\n", listener.Addr())
 			break
 		}
-		err = play(ctx, listener.Addr().String(), &outcomes, o.Stdout)
+		err = play(ctx, script(), listener.Addr().String(), &outcomes, o.Stdout)
 		if err == nil {
 			err = showMetrics(ctx, o.Stdout, http)
 		}
@@ -143,6 +142,3 @@ func (o *outcomes) of(queueID string) *pipeline.Outcome {
 	defer o.mu.Unlock()
 	return o.all[queueID]
 }
-
-// playTime bounds the whole play.
-const playTime = 30 * time.Second

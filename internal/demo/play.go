@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"milterd/internal/pipeline"
 	"milterd/message"
@@ -53,40 +54,47 @@ func to(addrs ...string) (all []milter.Recipient) {
 }
 
 // script is the play. Later checks add their scenes here.
-var script = []session{
-	{stranger("192.0.2.10", "mail.news.example"), []scene{
-		{"newsletter, SPF passes", "newsletter", "bounce@news.example", to("alice@demo.example"), message.Accept},
-		{"second one on that connection", "newsletter2", "bounce@news.example", to("bob@demo.example"), message.Accept},
-	}},
-	{stranger("198.51.100.20", "mail.unknown.example"), []scene{
-		{"first mail of a stranger", "stranger", "joe@unknown.example", to("alice@demo.example"), message.Accept},
-	}},
-	{stranger("203.0.113.66", "dsl-66.attacker.example"), []scene{
-		{"lottery from a wrong host", "lottery", "win@bank.example", to("alice@demo.example"), message.Junk},
-		{"GTUBE, the test spam", "gtube", "joe@unknown.example", to("alice@demo.example"), message.RejectMail},
-		{"two From fields", "twofrom", "win@attacker.example", to("alice@demo.example"), message.RejectMail},
-		{"sender's DNS hangs, ours waits", "slowdns", "joe@slow.example", to("alice@demo.example"), message.TempFail},
-		{"header of 1,001 fields", "manyfields", "joe@unknown.example", to("alice@demo.example"), message.RejectMail},
-	}},
-	{stranger("192.0.2.30", "mail.friend.example"), []scene{
-		{"two recipients, one unknown here", "friend", "carol@friend.example",
-			[]milter.Recipient{{Address: "nobody@demo.example", Rejected: "5.1.1 User unknown"}, {Address: "alice@demo.example"}}, message.Accept},
-		{"bounce, null sender", "bounce", "", to("alice@demo.example"), message.Accept},
-	}},
-	{func() milter.Peer {
-		p := stranger("203.0.113.99", "[203.0.113.99]")
-		p.Login, p.TLSVersion, p.Helo = "alice@demo.example", "TLSv1.3", "laptop.local"
-		return p
-	}(), []scene{
-		{"alice, submission", "submission", "alice@demo.example", to("carol@friend.example"), message.Accept},
-	}},
-	{milter.LocalPeer("mx.demo.example"), []scene{
-		{"cron, sendmail(1)", "cron", "root@demo.example", to("alice@demo.example"), message.Accept},
-	}},
+func script() []session {
+	laptop := stranger("203.0.113.99", "[203.0.113.99]")
+	laptop.Login, laptop.TLSVersion, laptop.Helo = "alice@demo.example", "TLSv1.3", "laptop.local"
+	return []session{
+		{peer: stranger("192.0.2.10", "mail.news.example"), scenes: []scene{
+			{what: "newsletter, signed", file: "newsletter", from: "bounce@news.example", rcpts: to("alice@demo.example"), want: message.Accept},
+			{what: "second one on that connection", file: "newsletter2", from: "bounce@news.example", rcpts: to("bob@demo.example"), want: message.Accept},
+		}},
+		{peer: stranger("198.51.100.20", "mail.unknown.example"), scenes: []scene{
+			{what: "first mail of a stranger", file: "stranger", from: "joe@unknown.example", rcpts: to("alice@demo.example"), want: message.Accept},
+		}},
+		{peer: stranger("203.0.113.66", "dsl-66.attacker.example"), scenes: []scene{
+			{what: "forged, its domain says reject", file: "forged", from: "dora@strict.example", rcpts: to("alice@demo.example"), want: message.RejectMail},
+			{what: "lottery from a wrong host", file: "lottery", from: "win@bank.example", rcpts: to("alice@demo.example"), want: message.Junk},
+			{what: "GTUBE, the test spam", file: "gtube", from: "joe@unknown.example", rcpts: to("alice@demo.example"), want: message.RejectMail},
+			{what: "two From fields", file: "twofrom", from: "win@attacker.example", rcpts: to("alice@demo.example"), want: message.RejectMail},
+			{what: "sender's DNS hangs, ours waits", file: "slowdns", from: "joe@slow.example", rcpts: to("alice@demo.example"), want: message.TempFail},
+			{what: "header of 1,001 fields", file: "manyfields", from: "joe@unknown.example", rcpts: to("alice@demo.example"), want: message.RejectMail},
+		}},
+		{peer: stranger("192.0.2.40", "mail.list.example"), scenes: []scene{
+			{what: "mailing list, author's signature broken", file: "list", from: "talk-bounces@list.example", rcpts: to("alice@demo.example"), want: message.Junk},
+		}},
+		{peer: stranger("192.0.2.30", "mail.friend.example"), scenes: []scene{
+			{what: "two recipients, one unknown here", file: "friend", from: "carol@friend.example",
+				rcpts: append([]milter.Recipient{{Address: "nobody@demo.example", Rejected: "5.1.1 User unknown"}}, to("alice@demo.example")...), want: message.Accept},
+			{what: "bounce, null sender", file: "bounce", rcpts: to("alice@demo.example"), want: message.Accept},
+		}},
+		{peer: laptop, scenes: []scene{
+			{what: "alice, submission", file: "submission", from: "alice@demo.example", rcpts: to("carol@friend.example"), want: message.Accept},
+		}},
+		{peer: milter.LocalPeer("mx.demo.example"), scenes: []scene{
+			{what: "cron, sendmail(1)", file: "cron", from: "root@demo.example", rcpts: to("alice@demo.example"), want: message.Accept},
+		}},
+	}
 }
 
+// playTime bounds the whole play.
+const playTime = 30 * time.Second
+
 // play sends the messages and prints the table.
-func play(ctx context.Context, addr string, decided *outcomes, w io.Writer) error {
+func play(ctx context.Context, script []session, addr string, decided *outcomes, w io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, playTime)
 	defer cancel()
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
@@ -94,26 +102,32 @@ func play(ctx context.Context, addr string, decided *outcomes, w io.Writer) erro
 	fmt.Fprintln(table, "  #\tmessage\tauth\tscore\taction\twhy")
 	n := 0
 	for _, s := range script {
-		client, err := milter.Dial(ctx, milter.Addr{Network: "tcp", Address: addr}, milter.ClientOptions{})
-		if err != nil {
-			return err
-		}
-		if _, err := client.Greet(ctx, s.peer); err != nil {
-			return err
-		}
-		for _, sc := range s.scenes {
-			n++
-			out, err := sc.send(ctx, client, fmt.Sprintf("4DEMO%03d", n), decided)
-			if err != nil {
-				return fmt.Errorf("demo: %s: %w", sc.what, err)
-			}
-			fmt.Fprintf(table, "%3d\t%s\t%s\t%.1f\t%s\t%s\n", n, sc.what, auth(out), out.Verdict.Score, out.Verdict.Action, why(out))
-		}
-		if err := client.Quit(ctx); err != nil {
+		if err := s.play(ctx, addr, decided, &n, table); err != nil {
 			return err
 		}
 	}
 	return table.Flush()
+}
+
+// play sends the messages of one session; n counts those of all.
+func (s session) play(ctx context.Context, addr string, decided *outcomes, n *int, table io.Writer) error {
+	client, err := milter.Dial(ctx, milter.Addr{Network: "tcp", Address: addr}, milter.ClientOptions{})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if _, err := client.Greet(ctx, s.peer); err != nil {
+		return err
+	}
+	for _, sc := range s.scenes {
+		*n++
+		out, err := sc.send(ctx, client, fmt.Sprintf("4DEMO%03d", *n), decided)
+		if err != nil {
+			return fmt.Errorf("demo: %s: %w", sc.what, err)
+		}
+		fmt.Fprintf(table, "%3d\t%s\t%s\t%.1f\t%s\t%s\n", *n, sc.what, auth(out), out.Verdict.Score, out.Verdict.Action, why(out))
+	}
+	return client.Quit(ctx)
 }
 
 // send plays one message and checks that the demonstration shows what it says.

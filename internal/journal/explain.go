@@ -49,7 +49,7 @@ func (r *Record) Explain(w io.Writer) {
 	e.findings(r.Findings)
 	for _, c := range r.Checks {
 		if c.Error != "" {
-			e.line("failed", "%s after %.1f ms: %s", c.Name, c.MS, quote(c.Error))
+			e.line("failed", "%s after %.1f ms: %s", c.Name, c.MS, plain(c.Error))
 		}
 	}
 	e.line("turning", "%s", r.turningPoint())
@@ -92,7 +92,7 @@ func (e *explainer) findings(all []message.Finding) {
 		if f.Subjective {
 			opinion = " (opinion)"
 		}
-		e.line("findings", "%7s  %-24s %s%s%s", points, f.Name, f.Check, opinion, optional(": ", quote(f.Detail)))
+		e.line("findings", "%7s  %-24s %s%s%s", points, f.Name, f.Check, opinion, optional(": ", plain(f.Detail)))
 	}
 }
 
@@ -172,6 +172,14 @@ func quote(s string) string {
 		return s
 	}
 	return q
+}
+
+// plain is quote for the end of a line, where blanks mislead nobody.
+func plain(s string) string {
+	if message.SafeText(s, len(s)) != s {
+		return strconv.QuoteToASCII(s)
+	}
+	return s
 }
 
 func quoteAll(all []string) string {

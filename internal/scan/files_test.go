@@ -3,7 +3,6 @@ package scan
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -208,7 +207,7 @@ func FuzzNewFile(f *testing.F) {
 		}
 		name, _, ok := bytes.Cut(file.Raw, []byte(":"))
 		if !ok || len(name) == 0 || bytes.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-			t.Fatal(fmt.Sprintf("%q taken for a message", file.Raw))
+			t.Fatalf("%q taken for a message", file.Raw)
 		}
 	})
 }

@@ -96,6 +96,7 @@ func (s *Scanner) Scan(ctx context.Context, raw []byte, env Envelope) (*pipeline
 		return nil, err
 	}
 	serving.Wait() // the outcome is there once the session is over
+	s.bridge.Wait(ctx)
 	select {
 	case o := <-s.decided:
 		return o, nil

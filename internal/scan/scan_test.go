@@ -34,7 +34,7 @@ func readConfig(t *testing.T, server, dir, more string) *config.Config {
 	t.Helper()
 	cfg, err := config.Read("milterd.yaml", []byte(more), config.Options{
 		Checks: all.Names(), Environ: []string{"MILTERD_DNS_SERVERS=[\"" + server + "\"]", "MILTERD_HTTP=off", "MILTERD_SPOOL=" + dir,
-			"MILTERD_JOURNAL_PATH=" + dir + "/state/verdicts", "MILTERD_LISTEN=[\"unix:" + dir + "/m.sock\"]", "MILTERD_CONTROL=unix:" + dir + "/c.sock"},
+			"MILTERD_JOURNAL_PATH=" + dir + "/state/verdicts", "MILTERD_STORE=bolt:" + dir + "/state/state.db", "MILTERD_LISTEN=[\"unix:" + dir + "/m.sock\"]", "MILTERD_CONTROL=unix:" + dir + "/c.sock"},
 	})
 	if err != nil {
 		t.Fatal(err)
