@@ -111,6 +111,7 @@ control: unix:%s/state/control.sock
 http: %s
 dns: {servers: [%s]}
 journal: {path: state/verdicts}
+store: bolt:state/state.db
 `, quoteAll(listen), d.dir, strconv.Quote(d.http.Addr()), quoteAll(servers))
 	if err := os.WriteFile(d.Config(), []byte(base), 0o644); err != nil {
 		return err

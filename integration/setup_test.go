@@ -51,9 +51,12 @@ networks:
 	// No name server answers.
 	"nodns": {DNS: []string{"127.0.0.1:1"}, YAML: "dns: {timeout: 300ms}\n"},
 	// A verdict is never reached in time.
-	"late":   {YAML: "limits: {message_time: 200ms}\n"},
-	"crash":  {},
-	"reload": {Rules: testRules},
+	"late":  {YAML: "limits: {message_time: 200ms}\n"},
+	"crash": {},
+	// The spoof lab, in both modes of DMARC that refuse.
+	"spoof":        {},
+	"spoof-strict": {YAML: "checks: {dmarc: {mode: strict}}\n"},
+	"reload":       {Rules: testRules},
 }
 
 const testRules = `
@@ -110,7 +113,7 @@ func (h *heldNames) handle(ctx context.Context, q *mdns.Msg, tcp bool) zone.Repl
 
 // startNames serves testZone on loopback.
 func startNames() (*zone.Server, *heldNames, error) {
-	records, err := zone.Parse(testZone)
+	records, err := zone.Parse(testZone + spoofZone())
 	if err != nil {
 		return nil, nil, err
 	}
