@@ -55,11 +55,11 @@ var house = []room{
 	{"internal/bridge", []string{"milter", "internal/pipeline", "checks", "message"}},
 	{"internal/journal", []string{"internal/pipeline", "checks", "authres", "message"}},
 	{"internal/engine", []string{"internal/config", "internal/strictyaml", "internal/dns", "internal/store", "internal/store/*", "internal/pipeline",
-		"checks", "checks/all", "rules", "scoring", "message"}},
+		"checks", "checks/all", "dmarc", "rules", "scoring", "message"}},
 
 	// What runs it: as a service, over files, for show.
 	{"internal/daemon", []string{"internal/bridge", "internal/pipeline", "internal/engine", "internal/journal", "internal/config", "internal/dns",
-		"internal/store", "internal/store/*", "checks/all", "milter", "rules", "message"}},
+		"internal/store", "internal/store/*", "checks", "checks/all", "milter", "rules", "message"}},
 	{"internal/scan", []string{"internal/bridge", "internal/engine", "internal/pipeline", "milter", "message"}},
 	{"internal/demo", []string{"internal/daemon", "internal/config", "internal/dns/zone", "internal/pipeline", "checks/all", "milter", "rules", "message"}},
 	{"cmd/milterd", anything}, // whatever its commands call
