@@ -66,7 +66,7 @@ func otherReading(text string, domain Domain, escapes bool) bool {
 		control := i < len(text) && text[i] < ' ' && text[i] != '\t'
 		switch {
 		case i == len(text), control, !quoted && (text[i] == ',' || text[i] == ';'):
-			if mentionsOther(text[start:i], domain) {
+			if holdsOther(text[start:i], domain) {
 				return true
 			}
 			start, open = i+1, -1
@@ -79,7 +79,7 @@ func otherReading(text string, domain Domain, escapes bool) bool {
 			open, openQuoted = i, quoted
 		case text[i] == '>' && open >= 0:
 			content := text[open+1 : i]
-			if mentionsOther(content, domain) {
+			if isOther(content, domain) {
 				return true
 			}
 			if !openQuoted && countAts(content) > 0 {
@@ -93,12 +93,37 @@ func otherReading(text string, domain Domain, escapes bool) bool {
 
 // mentionsOther reports whether there is an address in text whose domain has more
 // than one label and is not the given one.
-func mentionsOther(text string, domain Domain) bool {
+func mentionsOther(text string, domain Domain) bool { return findOther(text, domain, false, notLocal) }
+
+// holdsOther is mentionsOther for text that is to be an address: there, readers
+// pass over blanks around the '@' (RFC 822 allowed them).
+func holdsOther(text string, domain Domain) bool { return findOther(text, domain, true, notLocal) }
+
+// isOther is holdsOther for what stands in angle brackets: whatever is before the
+// '@', some reader takes it for a local part.
+func isOther(text string, domain Domain) bool { return findOther(text, domain, true, "") }
+
+// notLocal are bytes before an '@' that make it the beginning of something else: a
+// route, a name that somebody has elsewhere.
+const notLocal = "<,;:(["
+
+func findOther(text string, domain Domain, blanks bool, notLocal string) bool {
 	for i, r := range text {
-		if !isAt(r) || i == 0 || text[i-1] <= ' ' || strings.IndexByte("<,;:([", text[i-1]) >= 0 {
+		if !isAt(r) {
 			continue
 		}
-		if host := leadingHost(text[i+utf8.RuneLen(r):]); host != "" && !sameDomain(host, domain) {
+		before := text[:i]
+		if blanks {
+			before = strings.TrimRight(before, " \t")
+		}
+		if before == "" || before[len(before)-1] <= ' ' || strings.IndexByte(notLocal, before[len(before)-1]) >= 0 {
+			continue
+		}
+		after := text[i+utf8.RuneLen(r):]
+		if blanks {
+			after = strings.TrimLeft(after, " \t")
+		}
+		if host := leadingHost(after); host != "" && !sameDomain(host, domain) {
 			return true
 		}
 	}
