@@ -214,6 +214,9 @@ type Result struct {
 	Detail any
 	// Demand is what the check's own mode asks to be done, or nil.
 	Demand *Demand
+	// Exempt names checks whose findings and demands shall not count for the
+	// message.
+	Exempt []string
 	// Outcome is set for checks with a status of their own (temperror,
 	// permerror, none); empty means clean or found, by Findings.
 	Outcome Outcome

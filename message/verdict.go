@@ -73,4 +73,21 @@ type Verdict struct {
 	HoldReason string
 	// Findings stand in plan order.
 	Findings []Finding
+	// Policy names the exception from the policy for all mail on which the
+	// message was decided, "" for none.
+	Policy string
+	// Mode is how far milterd may go with the message.
+	Mode Mode
+	// Recipients tells what each recipient's policy says, where they differ; the
+	// verdict is the mildest of them. Else it is empty.
+	Recipients []RecipientVerdict
+}
+
+// RecipientVerdict is what the policy for one recipient says of a message.
+type RecipientVerdict struct {
+	Recipient string `json:"recipient"` // the forward-path as given
+	Policy    string `json:"policy,omitempty"`
+	Action    Action `json:"action"`
+	Would     Action `json:"would,omitempty"`
+	DecidedBy string `json:"decided_by"`
 }

@@ -2,6 +2,7 @@ package scoring
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"milterd/checks"
@@ -18,14 +19,14 @@ var severity = map[message.Action]int{
 // harsher than what the score says. Junk comes first, since it changes the score
 // and with it what is undecided: which check stands before which must not matter.
 func (d *decision) followDemands() {
-	for i := range d.f.Results {
-		if res := &d.f.Results[i]; res.Demand != nil && res.Demand.Action == message.Junk && d.holds(res.Demand) {
-			d.fileToJunk(res.Demand, res.Check)
+	for dem, check := range d.demands {
+		if dem.Action == message.Junk && d.holds(dem) {
+			d.fileToJunk(dem, check)
 		}
 	}
-	for i := range d.f.Results {
-		if res := &d.f.Results[i]; res.Demand != nil && res.Demand.Action != message.Junk && d.holds(res.Demand) {
-			d.follow(res.Demand, res.Check)
+	for dem, check := range d.demands {
+		if dem.Action != message.Junk && d.holds(dem) {
+			d.follow(dem, check)
 		}
 	}
 }
@@ -59,7 +60,7 @@ func (d *decision) follow(dem *checks.Demand, check string) {
 
 // undecided reports whether the score lies from greylist to junk.
 func (d *decision) undecided() bool {
-	t := &d.p.Thresholds
+	t := &d.terms.thresholds
 	return reached(t.Greylist, d.v.Score) && !reached(t.Junk, d.v.Score)
 }
 
@@ -74,7 +75,7 @@ func (d *decision) fileToJunk(dem *checks.Demand, check string) {
 // fill adds the points by which the score falls short of junk, as a finding
 // named after the evidence, so that score, flag and Sieve's spamtest agree.
 func (d *decision) fill(evidence, check string) {
-	if t := d.p.Thresholds.Junk; t != nil && d.v.Score < *t {
+	if t := d.terms.thresholds.Junk; t != nil && d.v.Score < *t {
 		d.add(message.Finding{Name: evidence + policySuffix, Check: check, Score: round(*t - d.v.Score),
 			Detail: "points that file the message to junk"})
 		d.sum()
@@ -84,16 +85,17 @@ func (d *decision) fill(evidence, check string) {
 // actOnFaults makes mail wait that could not be checked. What is refused for
 // good anyway stays refused, what is held stays held.
 func (d *decision) actOnFaults() {
-	if len(d.f.Faults) == 0 || d.v.Action == message.RejectMail || d.v.Action == message.Discard {
+	faults := slices.DeleteFunc(slices.Clone(d.f.Faults), func(check string) bool { _, exempt := d.without[check]; return exempt })
+	if len(faults) == 0 || d.v.Action == message.RejectMail || d.v.Action == message.Discard {
 		return
 	}
-	by := byOwnFault + d.f.Faults[0]
-	if !d.f.FaultsExhausted || d.p.OwnFault == FaultTempFail {
+	by := byOwnFault + faults[0]
+	if !d.f.FaultsExhausted || d.p.ownFault == FaultTempFail {
 		d.v.Action, d.v.Reply, d.v.DecidedBy, d.v.Mitigation, d.followed = message.TempFail, message.ReplyOwnFault, by, "", nil
 		return
 	}
 	action := message.Quarantine
-	if d.p.OwnFault == FaultJunk {
+	if d.p.ownFault == FaultJunk {
 		action = message.Junk
 	}
 	if severity[action] <= severity[d.v.Action] {
@@ -103,5 +105,5 @@ func (d *decision) actOnFaults() {
 		d.fill(ownFault, "scoring")
 	}
 	d.v.Action, d.v.DecidedBy, d.v.Mitigation, d.followed = action, by, "", nil
-	d.v.HoldReason = "unscanned: " + d.f.Faults[0] + " failed"
+	d.v.HoldReason = "unscanned: " + faults[0] + " failed"
 }

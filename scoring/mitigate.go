@@ -74,7 +74,7 @@ func reachesRole(recipients []message.Recipient) bool {
 func (d *decision) applyMode() {
 	v := &d.v
 	would := v.Action
-	switch d.p.Mode {
+	switch d.terms.mode {
 	case message.Observe:
 		v.Action = message.Accept
 	case message.Tag:
@@ -83,6 +83,6 @@ func (d *decision) applyMode() {
 		}
 	}
 	if v.Action != would {
-		v.Would, v.Mitigation = would, string(d.p.Mode)
+		v.Would, v.Mitigation = would, string(d.terms.mode)
 	}
 }

@@ -89,12 +89,12 @@ func TestEveryVerdict(t *testing.T) {
 			t.Fatalf("%s with reply %q", v.Action, v.Reply)
 		case (v.Action == message.Quarantine) != (v.HoldReason != ""):
 			t.Fatalf("%s with hold reason %q", v.Action, v.HoldReason)
-		case p.Mode != message.Enforce && (v.Action.Refuses() || v.Action == message.Discard || v.Action == message.Quarantine):
-			t.Fatalf("mode %s ends in %s", p.Mode, v.Action)
-		case v.Action == message.Junk && p.Thresholds.Junk != nil && v.Score < *p.Thresholds.Junk:
+		case p.terms.mode != message.Enforce && (v.Action.Refuses() || v.Action == message.Discard || v.Action == message.Quarantine):
+			t.Fatalf("mode %s ends in %s", p.terms.mode, v.Action)
+		case v.Action == message.Junk && p.terms.thresholds.Junk != nil && v.Score < *p.terms.thresholds.Junk:
 			t.Fatalf("junk with %g: %s", v.Score, shown(v))
 		case harshest == message.RejectMail && v.DecidedBy == "score" &&
-			(p.Thresholds.Reject == nil || v.Objective < *p.Thresholds.Reject || v.Score < *p.Thresholds.Reject):
+			(p.terms.thresholds.Reject == nil || v.Objective < *p.terms.thresholds.Reject || v.Score < *p.terms.thresholds.Reject):
 			t.Fatalf("refused by score with %g, objective %g", v.Score, v.Objective)
 		case !f.Message.Peer.Refusable() && f.Message.Role == message.Inbound && len(f.Faults) == 0 && (harshest.Refuses() || harshest == message.Discard):
 			t.Fatalf("%s for a %s", harshest, f.Message.Peer)

@@ -37,6 +37,9 @@ type Options struct {
 	Mode       message.Mode
 	Thresholds message.Thresholds
 	OwnFault   OwnFault
+	// Exceptions are tried in order for each recipient; the first that applies
+	// holds.
+	Exceptions []Exception
 	// Rules are the rules and the weights of what checks report.
 	Rules *rules.Set
 	// Findings are all that checks may report: which of them are opinion.
@@ -45,9 +48,9 @@ type Options struct {
 
 // Policy is the operator's will, compiled. It is immutable.
 type Policy struct {
-	Mode       message.Mode
-	Thresholds message.Thresholds
-	OwnFault   OwnFault
+	ownFault   OwnFault
+	terms      terms // of all mail
+	exceptions []*terms
 
 	weights    map[string]weight
 	composites []composite
@@ -69,10 +72,13 @@ type composite struct {
 // or through another composite, is subjective itself, even where it names its
 // absence.
 func New(o Options) *Policy {
-	p := &Policy{Mode: o.Mode, OwnFault: o.OwnFault, weights: map[string]weight{}, groups: o.Rules.Groups,
-		Thresholds: message.Thresholds{
+	p := &Policy{ownFault: o.OwnFault, weights: map[string]weight{}, groups: o.Rules.Groups,
+		terms: terms{mode: o.Mode, thresholds: message.Thresholds{
 			Greylist: rounded(o.Thresholds.Greylist), Junk: rounded(o.Thresholds.Junk), Reject: rounded(o.Thresholds.Reject),
-		}}
+		}}}
+	for i := range o.Exceptions {
+		p.exceptions = append(p.exceptions, p.terms.except(&o.Exceptions[i]))
+	}
 	for name, s := range o.Rules.Scores {
 		p.weights[name] = weight{points: s.Points}
 	}
@@ -133,9 +139,12 @@ const (
 
 // decision is a verdict in the making.
 type decision struct {
-	p *Policy
-	f *Facts
-	v message.Verdict
+	p     *Policy
+	terms *terms
+	f     *Facts
+	v     message.Verdict
+	// without are the checks that do not count, each with the reason.
+	without map[string]string
 	// followed is the demand that the action goes back to, nil when there is none.
 	followed *checks.Demand
 	// hits are the findings that are there; a shadow rule's hit is seen by
@@ -143,14 +152,23 @@ type decision struct {
 	hits, shadowHits map[string]bool
 }
 
-// Decide returns the verdict on a message.
+// Decide returns the verdict on a message. Where the recipients' terms differ,
+// it is the mildest of their verdicts.
 func (p *Policy) Decide(f Facts) message.Verdict {
-	d := &decision{p: p, f: &f, hits: map[string]bool{}, shadowHits: map[string]bool{}}
-	d.v = message.Verdict{Action: message.Accept, DecidedBy: byDefault, Thresholds: p.Thresholds}
+	if len(p.exceptions) == 0 {
+		return p.decide(&p.terms, &f)
+	}
+	return p.decideForAll(&f)
+}
+
+func (p *Policy) decide(t *terms, f *Facts) message.Verdict {
+	d := &decision{p: p, terms: t, f: f, hits: map[string]bool{}, shadowHits: map[string]bool{}}
+	d.v = message.Verdict{Action: message.Accept, DecidedBy: byDefault, Thresholds: t.thresholds, Policy: t.policy, Mode: t.mode}
 	if f.Message.Role == message.Reinject {
 		d.v.DecidedBy = byReinject
 		return d.v
 	}
+	d.exempt()
 	d.weighFindings()
 	d.weighComposites()
 	d.capGroups()
@@ -198,6 +216,10 @@ func (d *decision) weigh(check string, found checks.Finding) {
 	w := d.p.weights[found.Name]
 	if d.hits[found.Name] {
 		w.points = 0
+	}
+	if why, exempt := d.without[check]; exempt {
+		w.shadow = true
+		found.Detail = appendNote(found.Detail, "not counted: "+why)
 	}
 	d.add(w.finding(found.Name, check, found.Value, found.Detail))
 }
@@ -296,7 +318,7 @@ func reached(threshold *float64, score float64) bool { return threshold != nil &
 // actByScore applies the thresholds. Greylisting is no action of the score
 // alone: the greylist check demands it, within the band of its threshold.
 func (d *decision) actByScore() {
-	t := &d.p.Thresholds
+	t := &d.terms.thresholds
 	switch {
 	case reached(t.Reject, d.v.Score) && reached(t.Reject, d.v.Objective):
 		d.v.Action, d.v.Reply, d.v.DecidedBy = message.RejectMail, message.ReplySpam, byScore
@@ -309,5 +331,5 @@ func (d *decision) actByScore() {
 // opinion has brought over the threshold for refusing is at least that, where
 // there is none for junk.
 func (d *decision) isSpam() bool {
-	return reached(d.p.Thresholds.Junk, d.v.Score) || reached(d.p.Thresholds.Reject, d.v.Score)
+	return reached(d.terms.thresholds.Junk, d.v.Score) || reached(d.terms.thresholds.Reject, d.v.Score)
 }

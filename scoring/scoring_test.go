@@ -249,7 +249,7 @@ func TestReinjectIsNotJudged(t *testing.T) {
 	v := newPolicy(t, usual(), nil).Decide(Facts{Message: m, Results: append(found("STRONG"), checks.Result{
 		Check: "dmarc", Demand: &checks.Demand{Action: message.RejectMail, Reply: message.ReplySpam, Always: true, Outbound: true},
 	}), Faults: []string{"spf"}})
-	want := message.Verdict{Action: message.Accept, DecidedBy: "reinject", Thresholds: usual()}
+	want := message.Verdict{Action: message.Accept, DecidedBy: "reinject", Thresholds: usual(), Mode: message.Enforce}
 	if diff := cmp.Diff(want, v); diff != "" {
 		t.Error(diff)
 	}

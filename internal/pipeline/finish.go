@@ -60,7 +60,7 @@ func (r *Run) Finish(ctx context.Context, m *message.Message) *Outcome {
 	out.Edits = p.edits(m, &out.Verdict, out.AuthservID, out.Auth, unscanned)
 	out.Edits = append(out.Edits, r.seal(ctx, out)...)
 	out.Apply = !out.Verdict.Action.Refuses() && out.Verdict.Action != message.Discard &&
-		p.o.Policy.Mode != message.Observe
+		out.Verdict.Mode != message.Observe
 	out.Took = time.Since(began)
 	p.o.Metrics.decided(out)
 	return out
