@@ -29,9 +29,13 @@ func (r *Record) Explain(w io.Writer) {
 	if r.Subject != "" {
 		e.line("subject", "%s", quote(r.Subject))
 	}
-	e.line("verdict", "%s%s, score %s (objective %s), decided by %s%s", r.Action,
+	e.line("verdict", "%s%s, score %s (objective %s), decided by %s%s%s", r.Action,
 		optional(", in mode enforce it would be ", string(r.Would)), num(r.Score), num(r.Objective), r.DecidedBy,
-		optional(", softened because of ", r.Mitigation))
+		optional(", softened because of ", r.Mitigation), optional(", on the terms of policy ", quote(r.Policy)))
+	for _, rv := range r.Recipients {
+		e.line("recipients", "%s: %s%s, decided by %s%s", quote(rv.Recipient), rv.Action,
+			optional(", in mode enforce ", string(rv.Would)), rv.DecidedBy, optional(", policy ", quote(rv.Policy)))
+	}
 	if r.Hold != "" {
 		e.line("hold", "%s", r.Hold)
 	}

@@ -41,13 +41,16 @@ type Record struct {
 	Thresholds message.Thresholds `json:"thresholds"`
 	DecidedBy  string             `json:"decided_by"`
 	Mitigation string             `json:"mitigation,omitempty"`
-	Reply      string             `json:"reply"`
-	Hold       string             `json:"hold,omitempty"`
-	Findings   []message.Finding  `json:"findings"`
-	Auth       []authres.Method   `json:"auth"`
-	Headers    []message.Edit     `json:"headers"`
-	Checks     []Check            `json:"checks"`
-	TookMS     float64            `json:"took_ms"`
+	Policy     string             `json:"policy,omitempty"`
+	// Recipients tells what each recipient's policy says, where they differ.
+	Recipients []message.RecipientVerdict `json:"recipients,omitempty"`
+	Reply      string                     `json:"reply"`
+	Hold       string                     `json:"hold,omitempty"`
+	Findings   []message.Finding          `json:"findings"`
+	Auth       []authres.Method           `json:"auth"`
+	Headers    []message.Edit             `json:"headers"`
+	Checks     []Check                    `json:"checks"`
+	TookMS     float64                    `json:"took_ms"`
 }
 
 // Check says how one check ended.
@@ -75,7 +78,8 @@ func NewRecord(o *pipeline.Outcome, subjects bool) *Record {
 		ClientName: text(m.Session.HostName()), Helo: text(m.Session.Helo), Login: text(m.Login),
 		From: text(m.MailFrom.Raw), Action: v.Action, Would: v.Would, Score: finite(v.Score), Objective: finite(v.Objective),
 		Thresholds: v.Thresholds, DecidedBy: v.DecidedBy, Mitigation: v.Mitigation,
-		Reply: v.Reply.String(), Hold: text(v.HoldReason),
+		Policy: text(v.Policy),
+		Reply:  v.Reply.String(), Hold: text(v.HoldReason),
 		Findings: findings(v.Findings), Auth: methods(o.Auth), Headers: edits(o.Edits),
 		Checks: make([]Check, 0, len(o.Results)), TookMS: milliseconds(o.Took),
 	}
@@ -84,6 +88,10 @@ func NewRecord(o *pipeline.Outcome, subjects bool) *Record {
 	}
 	for _, rcpt := range m.Recipients[:min(len(m.Recipients), maxRecipients)] {
 		r.Rcpt = append(r.Rcpt, text(rcpt.Path.Raw))
+	}
+	for _, rv := range v.Recipients[:min(len(v.Recipients), maxRecipients)] {
+		rv.Recipient, rv.Policy = text(rv.Recipient), text(rv.Policy)
+		r.Recipients = append(r.Recipients, rv)
 	}
 	if m.Header != nil {
 		r.MessageID = text(m.Header.Text("Message-ID"))
