@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"milterd/dkim"
-	"milterd/internal/scan"
+	"milterd/internal/mailbox"
 	"milterd/message"
 	"milterd/milter"
 )
@@ -32,7 +32,7 @@ func (c *dkimVerifyCmd) Run(g *globals) error {
 	v := &dkim.Verifier{Resolver: resolver}
 	failed, unreadable := false, false
 	skipped := func(name, why string) { fmt.Fprintf(g.stderr, "milterd: %s skipped: %s\n", safe(name), why) }
-	for file := range scan.Files(c.Paths, g.stdin, skipped) {
+	for file := range mailbox.Messages(c.Paths, g.stdin, skipped) {
 		if file.Err != nil {
 			fmt.Fprintf(g.stderr, "milterd: %s: %v\n", safe(file.Name), file.Err)
 			unreadable = true
@@ -52,7 +52,7 @@ func (c *dkimVerifyCmd) Run(g *globals) error {
 }
 
 // verify explains the signatures of one message, as Postfix would hand it over.
-func (c *dkimVerifyCmd) verify(g *globals, v *dkim.Verifier, file scan.File) (passed bool) {
+func (c *dkimVerifyCmd) verify(g *globals, v *dkim.Verifier, file mailbox.Message) (passed bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	parsed := milter.ParseMessage(file.Raw)

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"milterd/internal/dns"
 	"milterd/internal/journal"
+	"milterd/internal/mailbox"
 	"milterd/internal/scan"
 	"milterd/message"
 )
@@ -17,6 +19,7 @@ import (
 type scanCmd struct {
 	JSON    bool       `help:"One JSON object a line, as in the journal."`
 	Explain bool       `help:"Say for each message what matched, what decided and what would have changed it."`
+	Compare string     `help:"Show the messages that another configuration would treat otherwise, and why." placeholder:"FILE"`
 	IP      netip.Addr `help:"Address of the SMTP client." name:"ip" placeholder:"ADDR"`
 	Helo    string     `help:"Name given in HELO." placeholder:"NAME"`
 	Rdns    string     `help:"Verified name of the client." placeholder:"NAME"`
@@ -28,65 +31,99 @@ type scanCmd struct {
 
 // Run scans files. It ends with 1 if any is spam, with 65 if any cannot be read.
 func (c *scanCmd) Run(g *globals) error {
-	cfg, err := g.loadConfig()
+	if c.Compare != "" {
+		return c.compare(g)
+	}
+	s, err := c.open(g)
 	if err != nil {
-		return g.configFailed(err)
-	}
-	log := quiet(g.stderr)
-	e, resolver, err := newEngine(cfg, log)
-	if err != nil {
-		return g.configFailed(err)
-	}
-	defer resolver.Close()
-	scanner := scan.New(e, log)
-	ctx := context.Background()
-	env := scan.Envelope{IP: c.IP, Helo: c.Helo, RDNS: c.Rdns, Rcpts: bareAll(c.Rcpt), Login: c.User}
-	if c.From != nil {
-		from := bare(*c.From)
-		env.From = &from
-	}
-
-	spam, unreadable := false, false
-	skipped := func(name, why string) { fmt.Fprintf(g.stderr, "milterd: %s skipped: %s\n", name, why) }
-	for file := range scan.Files(c.Paths, g.stdin, skipped) {
-		record, err := c.scan(ctx, scanner, file, env)
-		if err != nil {
-			unreadable = true
-			if err := c.printError(g, file.Name, err); err != nil {
-				return err
-			}
-			continue
-		}
-		spam = spam || isSpam(record)
-		if err := c.print(g, record); err != nil {
-			return err
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if err := scanner.Close(ctx); err != nil {
 		return err
 	}
+	defer s.close()
+	spam, unreadable := false, false
+	err = c.each(g, func(m mailbox.Message) error {
+		record, err := s.scan(m)
+		if err != nil {
+			unreadable = true
+			return c.printError(g, m.Name, err)
+		}
+		spam = spam || isSpam(record)
+		return c.print(g, record)
+	})
+	if err != nil {
+		return err
+	}
+	return c.ended(unreadable, spam)
+}
+
+// each hands out the messages one after the other.
+func (c *scanCmd) each(g *globals, do func(mailbox.Message) error) error {
+	bar := g.newProgress("scanned", mailbox.Size(c.Paths))
+	defer bar.Close()
+	skipped := func(name, why string) { fmt.Fprintf(g.stderr, "milterd: %s skipped: %s\n", name, why) }
+	for m := range mailbox.Messages(c.Paths, g.stdin, skipped) {
+		if err := do(m); err != nil {
+			return err
+		}
+		bar.Add(len(m.Raw))
+	}
+	return nil
+}
+
+// ended says how the command ends.
+func (c *scanCmd) ended(unreadable, findings bool) error {
 	switch {
 	case unreadable:
 		return &exitError{code: exitData}
-	case spam:
+	case findings:
 		return &exitError{code: exitFindings}
 	}
 	return nil
 }
 
-func (c *scanCmd) scan(ctx context.Context, s *scan.Scanner, file scan.File, env scan.Envelope) (*journal.Record, error) {
-	if file.Err != nil {
-		return nil, file.Err
+// scanning is a scanner under one configuration.
+type scanning struct {
+	*scan.Scanner
+	resolver *dns.Resolver
+	envelope scan.Envelope
+}
+
+func (c *scanCmd) open(g *globals) (*scanning, error) {
+	cfg, err := g.loadConfig()
+	if err != nil {
+		return nil, g.configFailed(err)
 	}
-	out, err := s.Scan(ctx, file.Raw, env)
+	log := quiet(g.stderr)
+	e, resolver, err := newEngine(cfg, log)
+	if err != nil {
+		return nil, g.configFailed(err)
+	}
+	env := scan.Envelope{IP: c.IP, Helo: c.Helo, RDNS: c.Rdns, Rcpts: bareAll(c.Rcpt), Login: c.User}
+	if c.From != nil {
+		from := bare(*c.From)
+		env.From = &from
+	}
+	return &scanning{scan.New(e, log), resolver, env}, nil
+}
+
+func (s *scanning) scan(m mailbox.Message) (*journal.Record, error) {
+	if m.Err != nil {
+		return nil, m.Err
+	}
+	out, err := s.Scan(context.Background(), m.Raw, s.envelope)
 	if err != nil {
 		return nil, err
 	}
 	r := journal.NewRecord(out, true)
-	r.File, r.QueueID = file.Name, ""
+	r.File, r.QueueID = m.Name, ""
 	return r, nil
+}
+
+// close waits for what the scans left running; nothing of theirs is kept.
+func (s *scanning) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_ = s.Close(ctx)
+	s.resolver.Close()
 }
 
 // isSpam reports whether the message would not reach an inbox if milterd might

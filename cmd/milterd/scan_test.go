@@ -151,3 +151,34 @@ func TestScanConfigBroken(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 }
+
+// TestScanCompare: which messages another configuration would treat otherwise,
+// and what makes the difference.
+func TestScanCompare(t *testing.T) {
+	dir := site(t, "")
+	put(t, dir, "mail/a.eml", ham)
+	put(t, dir, "mail/mbox", "From a@b Mon Jan  1 00:00:00 2001\n"+gtube+"\nFrom a@b Mon Jan  1 00:00:00 2001\n"+ham)
+	other := put(t, dir, "other/milterd.yaml", "rules: [less.yaml]\n")
+	put(t, dir, "other/less.yaml", "rules: [{name: GTUBE, score: 1}]\n")
+	code, stdout, stderr := cmd(t, "", "scan", "--compare", other, filepath.Join(dir, "mail"))
+	want := dir + "/mail/mbox#1: reject (1000.5) -> accept (1.5): GTUBE -999.0\n1 of 3 messages would be treated otherwise\n"
+	if code != exitFindings || stderr != "" || stdout != want {
+		t.Errorf("%d %s\n%s\nwant\n%s", code, stderr, stdout, want)
+	}
+	if code, stdout, _ = cmd(t, "", "scan", "--compare", put(t, dir, "same/milterd.yaml", ""), filepath.Join(dir, "mail")); code != exitOK || stdout != "0 of 3 messages would be treated otherwise\n" {
+		t.Errorf("%d\n%s", code, stdout)
+	}
+	put(t, dir, "other/less.yaml", "")
+	put(t, dir, "other/milterd.yaml", "thresholds: {reject: 2000}\n")
+	code, stdout, _ = cmd(t, gtube, "scan", "--compare", other, "--json", "-")
+	var both struct {
+		File          string
+		Before, After struct{ Action string }
+	}
+	if err := json.Unmarshal([]byte(stdout), &both); err != nil || code != exitFindings || both.File != "-" || both.Before.Action != "reject" || both.After.Action != "junk" {
+		t.Errorf("%d %v\n%s", code, err, stdout)
+	}
+	if code, _, stderr = cmd(t, "", "scan", "--compare", put(t, dir, "bad.yaml", "modus: x\n"), filepath.Join(dir, "mail")); code != exitConfig || !strings.Contains(stderr, "bad.yaml:1:1") {
+		t.Errorf("%d %s", code, stderr)
+	}
+}

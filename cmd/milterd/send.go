@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 
-	"milterd/internal/scan"
+	"milterd/internal/mailbox"
 	"milterd/milter"
 
 	wire "github.com/emersion/go-milter"
@@ -53,7 +53,7 @@ func (c *sendCmd) Run(g *globals) error {
 	}
 	unreadable, refused := false, false
 	skipped := func(name, why string) { fmt.Fprintf(g.stderr, "milterd: %s skipped: %s\n", name, why) }
-	for file := range scan.Files(c.Paths, g.stdin, skipped) {
+	for file := range mailbox.Messages(c.Paths, g.stdin, skipped) {
 		if file.Err != nil {
 			fmt.Fprintf(g.stderr, "milterd: %s: %s\n", safe(file.Name), safe(file.Err.Error()))
 			unreadable = true
@@ -100,7 +100,7 @@ func (c *sendCmd) envelope() milter.Envelope {
 	return e
 }
 
-func (c *sendCmd) print(g *globals, file scan.File, out milter.Outcome) {
+func (c *sendCmd) print(g *globals, file mailbox.Message, out milter.Outcome) {
 	fmt.Fprintf(g.stdout, "%s: %s at %s\n", safe(file.Name), out.Reply, out.Stage)
 	for i, r := range out.Rcpts {
 		if r.Refuses() {

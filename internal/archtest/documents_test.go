@@ -360,6 +360,9 @@ func TestMetricNames(t *testing.T) {
 
 // why says for every module what it is for and who would take its place.
 var why = map[string][2]string{
+	"github.com/schollz/progressbar/v3": {"the progress bar of long work on a terminal",
+		"silence: it is shown to people and nothing else"},
+	"golang.org/x/term": {"whether somebody watches: on a terminal a progress bar is drawn", "nobody: it is the Go project's own"},
 	"github.com/alecthomas/kong": {"the command line: flags, help, environment",
 		"the standard library's flag, and a hundred lines for help"},
 	"github.com/emersion/go-message": {"charsets of mail (its package charset)",

@@ -41,6 +41,7 @@ var house = []room{
 	{"authres", []string{"message"}},
 	{"mime", []string{"message"}},
 	{"arc", []string{"message", "dkim", "authres"}},
+	{"internal/keys", []string{"message", "dkim"}}, // files of private keys
 
 	// Checks report and never import each other; scoring decides.
 	{"checks", []string{"message", "authres"}},
@@ -60,7 +61,8 @@ var house = []room{
 	// What runs it: as a service, over files, for show.
 	{"internal/daemon", []string{"internal/bridge", "internal/pipeline", "internal/engine", "internal/journal", "internal/config", "internal/dns",
 		"internal/store", "internal/store/*", "checks", "checks/all", "milter", "rules", "message"}},
-	{"internal/scan", []string{"internal/bridge", "internal/engine", "internal/pipeline", "milter", "message"}},
+	{"internal/mailbox", nil},
+	{"internal/scan", []string{"internal/mailbox", "internal/bridge", "internal/engine", "internal/pipeline", "milter", "message"}},
 	{"internal/demo", []string{"internal/daemon", "internal/config", "internal/dns/zone", "internal/pipeline", "checks/all", "milter", "rules", "message"}},
 	{"cmd/milterd", anything}, // whatever its commands call
 

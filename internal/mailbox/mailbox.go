@@ -1,7 +1,9 @@
-package scan
+// Package mailbox reads messages from files: single ones, mboxes, Maildirs, and
+// whole directories of them.
+package mailbox
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -11,26 +13,28 @@ import (
 	"strings"
 )
 
-// File is a message found on disk, or the reason why it could not be read.
-type File struct {
+// Message is a message found on disk, or the reason why it could not be read.
+type Message struct {
+	// Name is the path of its file, with #1, #2 … behind it for the messages of
+	// an mbox that has several.
 	Name string
 	Raw  []byte
 	Err  error
 }
 
-// maxFile bounds the size of a message file.
-const maxFile = 512 << 20
+// MaxSize bounds a message.
+const MaxSize = 512 << 20
 
-// Files yields the messages of the named files and directories; "-" is stdin.
-// Directories are read to their depths, regular files in name order. What is
+// Messages yields the messages of the named files and directories; "-" is stdin.
+// Directories are read to their depths, regular files in name order; of a
+// Maildir the messages, and not what is still being written in its tmp. What is
 // passed over in a directory (dot files, files without a header, what is no
 // file) skipped is told; the same named by itself is read, or is an error.
-func Files(paths []string, stdin io.Reader, skipped func(name, why string)) iter.Seq[File] {
-	return func(yield func(File) bool) {
+func Messages(paths []string, stdin io.Reader, skipped func(name, why string)) iter.Seq[Message] {
+	return func(yield func(Message) bool) {
 		for _, path := range paths {
 			if path == "-" {
-				raw, err := readAll(stdin, maxFile)
-				if !yield(newFile(path, raw, err)) {
+				if !each(path, stdin, yield) {
 					return
 				}
 				continue
@@ -42,7 +46,33 @@ func Files(paths []string, stdin io.Reader, skipped func(name, why string)) iter
 	}
 }
 
-func walk(root string, skipped func(name, why string), yield func(File) bool) (goOn bool) {
+// Size returns the bytes of all files that Messages would read, for showing how
+// far it has come. What cannot be read counts as nothing; that of stdin is not
+// known.
+func Size(paths []string) int64 {
+	var sum int64
+	for _, path := range paths {
+		// An error is shown where the file is read.
+		_ = filepath.WalkDir(path, func(at string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return nil
+			}
+			if at != path && strings.HasPrefix(d.Name(), ".") {
+				if d.IsDir() {
+					return filepath.SkipDir
+				}
+				return nil
+			}
+			if info, err := os.Stat(at); err == nil && info.Mode().IsRegular() {
+				sum += info.Size()
+			}
+			return nil
+		})
+	}
+	return sum
+}
+
+func walk(root string, skipped func(name, why string), yield func(Message) bool) (goOn bool) {
 	goOn = true
 	if info, err := os.Stat(root); err == nil && info.IsDir() && !strings.HasSuffix(root, "/") {
 		root += "/" // a link to a directory is one
@@ -50,23 +80,26 @@ func walk(root string, skipped func(name, why string), yield func(File) bool) (g
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
-			goOn = yield(File{Name: path, Err: err})
+			goOn = yield(Message{Name: path, Err: err})
 		case path != root && strings.HasPrefix(d.Name(), "."):
 			skipped(path, "its name begins with a dot")
 			if d.IsDir() {
 				return filepath.SkipDir
 			}
+		case d.IsDir() && path != root && d.Name() == "tmp" && isMaildir(filepath.Dir(path)):
+			skipped(path, "messages in it are still being written")
+			return filepath.SkipDir
 		case d.IsDir():
 		case path != root && !d.Type().IsRegular():
 			skipped(path, "not a regular file")
 		default:
-			raw, err := readFile(path)
-			f := newFile(path, raw, err)
-			if f.Err != nil && err == nil && path != root {
-				skipped(path, f.Err.Error())
-				return nil
-			}
-			goOn = yield(f)
+			goOn = file(path, func(m Message) bool {
+				if errors.Is(m.Err, errNoHeader) && path != root {
+					skipped(m.Name, m.Err.Error())
+					return true
+				}
+				return yield(m)
+			})
 		}
 		if !goOn {
 			return filepath.SkipAll
@@ -74,40 +107,81 @@ func walk(root string, skipped func(name, why string), yield func(File) bool) (g
 		return nil
 	})
 	if err != nil && goOn {
-		goOn = yield(File{Name: root, Err: err})
+		goOn = yield(Message{Name: root, Err: err})
 	}
 	return goOn
 }
 
-func readFile(path string) ([]byte, error) {
+func isMaildir(dir string) bool {
+	for _, sub := range []string{"cur", "new"} {
+		if info, err := os.Stat(filepath.Join(dir, sub)); err != nil || !info.IsDir() {
+			return false
+		}
+	}
+	return true
+}
+
+func file(path string, yield func(Message) bool) (goOn bool) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return yield(Message{Name: path, Err: err})
 	}
 	defer f.Close()
-	return readAll(f, maxFile)
+	return each(path, f, yield)
+}
+
+// each yields the messages of one file. The first waits for the second, since
+// one that is alone bears the name of its file.
+func each(name string, r io.Reader, yield func(Message) bool) (goOn bool) {
+	n, waiting := 0, Message{}
+	goOn = true
+	numbered := func(m Message) Message {
+		m.Name = fmt.Sprintf("%s#%d", name, n)
+		return m
+	}
+	messages(r, MaxSize, func(raw []byte, err error) bool {
+		if n == 1 {
+			if goOn = yield(numbered(waiting)); !goOn {
+				return false
+			}
+		}
+		n++
+		m := newMessage(name, raw, err)
+		if n == 1 {
+			waiting = m
+			return true
+		}
+		goOn = yield(numbered(m))
+		return goOn
+	})
+	if n == 1 {
+		return yield(waiting)
+	}
+	return goOn
 }
 
 func readAll(r io.Reader, limit int64) ([]byte, error) {
 	raw, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err == nil && int64(len(raw)) > limit {
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(raw)) > limit {
 		return nil, fmt.Errorf("larger than %d bytes", limit)
 	}
-	return raw, err
+	return raw, nil
 }
 
-// newFile checks that there is a header, and drops an mbox line before it.
-func newFile(name string, raw []byte, err error) File {
-	if err != nil {
-		return File{Name: name, Err: err}
+var errNoHeader = errors.New("no header line at its beginning")
+
+// newMessage checks that there is a header.
+func newMessage(name string, raw []byte, err error) Message {
+	switch {
+	case err != nil:
+		return Message{Name: name, Err: err}
+	case !startsWithField(raw):
+		return Message{Name: name, Err: errNoHeader}
 	}
-	if bytes.HasPrefix(raw, []byte("From ")) {
-		_, raw, _ = bytes.Cut(raw, []byte{'\n'})
-	}
-	if !startsWithField(raw) {
-		return File{Name: name, Err: fmt.Errorf("no header line at its beginning")}
-	}
-	return File{Name: name, Raw: raw}
+	return Message{Name: name, Raw: raw}
 }
 
 // startsWithField reports whether the first line is "Name: value".

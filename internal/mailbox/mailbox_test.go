@@ -1,8 +1,9 @@
-package scan
+package mailbox
 
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -40,11 +41,11 @@ func tree(t *testing.T, files map[string]string) string {
 	return root
 }
 
-// read lists what Files yields and what it passes over, one a line, names
+// read lists what Messages yields and what it passes over, one a line, names
 // relative to root.
 func read(root string, stdin io.Reader, paths ...string) (files, skipped []string) {
 	name := func(path string) string { return strings.TrimPrefix(path, root+"/") }
-	for f := range Files(paths, stdin, func(path, why string) { skipped = append(skipped, name(path)+": "+why) }) {
+	for f := range Messages(paths, stdin, func(path, why string) { skipped = append(skipped, name(path)+": "+why) }) {
 		if f.Err != nil {
 			files = append(files, name(f.Name)+" unreadable")
 			continue
@@ -171,7 +172,7 @@ func asNobody(f func()) {
 func TestStop(t *testing.T) {
 	root := tree(t, map[string]string{"a": "Subject: a\n\n", "b": "Subject: b\n\n"})
 	n := 0
-	for range Files([]string{root, root, "-"}, strings.NewReader("Subject: x\n\n"), func(string, string) {}) {
+	for range Messages([]string{root, root, "-"}, strings.NewReader("Subject: x\n\n"), func(string, string) {}) {
 		n++
 		break
 	}
@@ -181,33 +182,84 @@ func TestStop(t *testing.T) {
 }
 
 func TestErrorsSayWhich(t *testing.T) {
-	for f := range Files([]string{"/nowhere/x.eml"}, nil, nil) {
+	for f := range Messages([]string{"/nowhere/x.eml"}, nil, nil) {
 		if !errors.Is(f.Err, fs.ErrNotExist) || f.Name != "/nowhere/x.eml" {
 			t.Errorf("%+v", f)
 		}
 	}
 }
 
-// FuzzNewFile: a file is a message exactly when its first line, or the one after
-// an mbox line, is a field.
-func FuzzNewFile(f *testing.F) {
-	for _, s := range []string{"Subject: x\n\n", "From x\nA: b\n", "From: x\n", ">From x\n", "\n", ":\n", "a b: c", "\xff: x", "From x", "A:"} {
+// TestMbox: each message by itself, as it was before it was put there.
+func TestMbox(t *testing.T) {
+	const two = "From joe@x.test Mon Jan  1 00:00:00 2001\nSubject: one\n\n>From here on\n>>From there\nFrom me, 2001\n\nFrom my point of view it is 12:30\n\n" +
+		"From MAILER-DAEMON Tue Jan 02 10:00:00 2001 +0100\r\nSubject: two\r\n\r\nlast\r\n\r\n"
+	root := tree(t, map[string]string{"two": two, "none": "From joe@x.test Mon Jan  1 00:00:00 2001\n\nFrom joe@x.test Mon Jan  1 00:00:00 2001\nSubject: x\n"})
+	var got []string
+	for m := range Messages([]string{root + "/two", "-"}, strings.NewReader(two), nil) {
+		got = append(got, strings.TrimPrefix(m.Name, root+"/")+" "+string(m.Raw))
+	}
+	one := "Subject: one\n\nFrom here on\n>From there\nFrom me, 2001\n\nFrom my point of view it is 12:30\n"
+	second := "Subject: two\r\n\r\nlast\r\n"
+	same(t, "messages", got, "two#1 "+one, "two#2 "+second, "-#1 "+one, "-#2 "+second)
+	files, skipped := read(root, nil, root+"/")
+	same(t, "in a directory", files, "none#2 Subject: x", "two#1 Subject: one", "two#2 Subject: two\r")
+	same(t, "skipped", skipped, "none#1: no header line at its beginning")
+}
+
+// TestMboxLimit: a message that is too large does not hide the next one.
+func TestMboxLimit(t *testing.T) {
+	mbox := "From a 00:00 2001\nA: " + strings.Repeat("x", 200<<10) + "\n\nFrom a 00:00 2001\nB: y\n"
+	var got []string
+	messages(strings.NewReader(mbox), 100, func(raw []byte, err error) bool {
+		got = append(got, fmt.Sprintf("%q %v", raw, err))
+		return true
+	})
+	same(t, "messages", got, `"" larger than 100 bytes`, `"B: y\n" <nil>`)
+}
+
+// TestMaildir: what is still being written is no message yet.
+func TestMaildir(t *testing.T) {
+	root := tree(t, map[string]string{"m/cur/1:2,S": "Subject: cur\n\n", "m/new/2": "Subject: new\n\n", "m/tmp/3": "Subject: tmp\n\n", "tmp/4": "Subject: a directory of that name\n\n"})
+	files, skipped := read(root, nil, root)
+	same(t, "files", files, "m/cur/1:2,S Subject: cur", "m/new/2 Subject: new", "tmp/4 Subject: a directory of that name")
+	same(t, "skipped", skipped, "m/tmp: messages in it are still being written")
+	if size := Size([]string{root}); size != 77 {
+		t.Errorf("%d bytes", size)
+	}
+}
+
+// FuzzMessages: what is put into an mbox comes out of it.
+func FuzzMessages(f *testing.F) {
+	for _, s := range []string{"Subject: x\n\n", "From x\nA: b\n", "From: x\n", ">From x\n", "\n", ":\n", "a b: c", "\xff: x", "From x", "A:", "A: b\n\nFrom x@y Mon Jan  1 00:00:00 2001\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		file := newFile("x", raw, nil)
-		if file.Err != nil {
-			if file.Raw != nil {
-				t.Fatal("both")
-			}
+		if !startsWithField(raw) {
 			return
 		}
-		if !bytes.HasSuffix(raw, file.Raw) {
-			t.Fatal("not a part of it")
+		if len(raw) == 0 || raw[len(raw)-1] != '\n' {
+			raw = append(raw, '\n')
 		}
-		name, _, ok := bytes.Cut(file.Raw, []byte(":"))
-		if !ok || len(name) == 0 || bytes.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-			t.Fatalf("%q taken for a message", file.Raw)
+		var mbox []byte
+		for range 3 {
+			mbox = append(mbox, "From a@b Mon Jan  1 00:00:00 2001\n"...)
+			for line := range bytes.Lines(raw) {
+				if bytes.HasPrefix(bytes.TrimLeft(line, ">"), from) {
+					mbox = append(mbox, '>')
+				}
+				mbox = append(mbox, line...)
+			}
+			mbox = append(mbox, '\n')
+		}
+		n := 0
+		for m := range Messages([]string{"-"}, bytes.NewReader(mbox), nil) {
+			n++
+			if m.Err != nil || !bytes.Equal(m.Raw, raw) {
+				t.Fatalf("message %d: %q, %v, want %q", n, m.Raw, m.Err, raw)
+			}
+		}
+		if n != 3 {
+			t.Fatalf("%d messages", n)
 		}
 	})
 }

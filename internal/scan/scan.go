@@ -21,6 +21,7 @@ import (
 
 	"milterd/internal/bridge"
 	"milterd/internal/engine"
+	"milterd/internal/mailbox"
 	"milterd/internal/pipeline"
 	"milterd/message"
 	"milterd/milter"
@@ -63,7 +64,7 @@ func New(e *engine.Engine, logger *slog.Logger) *Scanner {
 		Logger: logger,
 	})
 	// No frame is too long: what is over a limit shall be told, not hung up on.
-	s.server = &milter.Server{MessageTime: l.MessageTime, MaxFrame: maxFile, Logger: logger}
+	s.server = &milter.Server{MessageTime: l.MessageTime, MaxFrame: mailbox.MaxSize, Logger: logger}
 	s.bridge.Configure(s.server)
 	return s
 }
