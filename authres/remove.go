@@ -11,8 +11,9 @@ import "strings"
 // it, with a version, folded, quoted, escaped, with a dot or other punctuation
 // around it; an id with bytes beyond ASCII, as there are readers that map
 // full-width letters, the ideographic full stop or U-labels to what we are
-// called; a comment beside a foreign id that mentions ours, since not every
-// reader knows comments; and every field that [Parse] cannot read to its end,
+// called; a comment beside a foreign id that mentions ours, or could in such a
+// reader's eyes (bytes beyond ASCII, an encoded word), since not every reader
+// knows comments; and every field that [Parse] cannot read to its end,
 // so that no other reader can find something in it that we did not see.
 //
 // What stays is a field that is well-formed throughout and names another host.
@@ -47,7 +48,7 @@ func IsOurs(value []byte, id string) bool {
 		return true
 	}
 	for _, remark := range s.remarks {
-		if mentions(remark, ours) {
+		if mentions(remark, ours) || !isASCII(remark) || strings.Contains(remark, "=?") {
 			return true
 		}
 	}
