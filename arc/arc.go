@@ -151,6 +151,9 @@ type Signature struct {
 	Algorithm dkim.Algorithm // a=
 	KeyBits   int            // 0 when no key was seen
 	Signed    time.Time      // t=; zero when not given
+	// SignsFrom says that a message signature covers the From field. RFC 8617 does
+	// not ask for it as RFC 6376 does.
+	SignsFrom bool
 }
 
 // Newest returns the set on top of the chain, nil when there is none.

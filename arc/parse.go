@@ -174,7 +174,8 @@ func (c *chain) place(l *link, place *int, i int) bool {
 
 // signature returns what a field says about itself.
 func signature(s *dkim.Signature) Signature {
-	return Signature{Status: None, Domain: s.Domain, Selector: s.Selector, Algorithm: s.Algorithm, Signed: s.Signed}
+	return Signature{Status: None, Domain: s.Domain, Selector: s.Selector, Algorithm: s.Algorithm, Signed: s.Signed,
+		SignsFrom: slices.ContainsFunc(s.Names, func(n string) bool { return strings.EqualFold(n, "From") })}
 }
 
 // inspect judges a set in its place in the chain (step 3).

@@ -33,8 +33,8 @@ type Verifier struct {
 // must not change until Finish. The look-ups of the keys start at once, unless the
 // chain has failed already, and run beside whatever the caller does next.
 //
-// Write the body to the Verification as it comes in, then call Finish, which must
-// be done in any case.
+// Write the body to the Verification as it comes in, or let it Follow the body, then
+// call Finish, which must be done in any case.
 func (v *Verifier) Start(ctx context.Context, fields []message.Field) *Verification {
 	s := &Verification{v: v, fields: fields}
 	if v.ForSealing {
@@ -212,6 +212,13 @@ func clone(h hash.Hash) hash.Hash {
 		panic("arc: SHA-256 cannot be cloned: " + err.Error()) // the standard library's can
 	}
 	return c
+}
+
+// Follow is Write of the whole body while it arrives. What others that follow the
+// same body want as well, as DKIM does, is hashed once for all
+// ([dkim.BodyHashes.Follow]).
+func (s *Verification) Follow(ctx context.Context, body *message.BodyReader) error {
+	return s.body.Follow(ctx, body)
 }
 
 // NeedsBody reports whether the body is needed. If not, writing it does nothing.

@@ -54,6 +54,9 @@ type Spec struct {
 	// Name is one word: folder, package, configuration key below checks,
 	// metric label and log attribute.
 	Name string
+	// TopLevel says that the check's section is the key of its name at the top of
+	// the configuration, not one below checks. Without one the check is left out.
+	TopLevel bool
 	// Phase is when everything the check reads is there.
 	Phase Phase
 	// Needs names the checks without whose results this one is meaningless.
@@ -148,6 +151,7 @@ type Limits struct {
 	MIMEDepth    int
 	MIMEParts    int
 	MIMEParams   int
+	URLs         int
 	RuleTime     time.Duration
 	RulesTime    time.Duration
 	DKIMMaxSigs  int
@@ -212,6 +216,9 @@ type Result struct {
 	Auth []authres.Method
 	// Detail is the typed outcome (spf.Result) for checks that need it.
 	Detail any
+	// Note says in a line what the check did to the message, or why it did not: for
+	// log, journal and "milterd why". Empty for a check that only looks.
+	Note string
 	// Demand is what the check's own mode asks to be done, or nil.
 	Demand *Demand
 	// Exempt names checks whose findings and demands shall not count for the

@@ -2,6 +2,7 @@ package dkim
 
 import (
 	"cmp"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -304,12 +305,24 @@ func draw(t *testing.T, data []byte) *bout {
 func newBout(t *testing.T, tags string, records []string, z *zone, fields []message.Field, body string) *bout {
 	b := &bout{tags: tags, records: records}
 	at := slices.IndexFunc(fields, func(f message.Field) bool { return f.Name == FieldName })
-	run := (&Verifier{Resolver: z}).StartFields(t.Context(), fields, at)
-	run.Write([]byte(body))
-	b.ours = run.Finish(t.Context())[0]
+	b.ours = resultAt(t, &Verifier{Resolver: z}, fields, body, at)
 	checkInvariants(t, &b.ours)
 	b.theirs = theirVerdicts(t, z, fields, body)[0].Err
 	return b
+}
+
+// resultAt returns the result of the signature at that place.
+func resultAt(t testing.TB, v *Verifier, fields []message.Field, body string, index int) Result {
+	t.Helper()
+	run := v.Start(t.Context(), fields, message.Domain{})
+	io.WriteString(run, body)
+	for _, r := range run.Finish(t.Context()) {
+		if r.Index == index {
+			return r
+		}
+	}
+	t.Fatalf("no result of the signature at %d in %q", index, fields)
+	return Result{}
 }
 
 // Every difference has an example, so that none of them is a mere excuse.

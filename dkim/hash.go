@@ -11,12 +11,12 @@ import (
 // 3.7, step 1): the body is read once and hashed once for each canonicalization,
 // whatever the number of signatures.
 //
-// Say with Want what is needed, then write the body, then ask Sum. It is for one
-// goroutine.
+// Say with Want what is needed, then write the body or let Follow read it, then ask
+// Sum. It is for one goroutine.
 type BodyHashes struct {
 	simple, relaxed *bodyCanonicalizer
-	closed          bool
-	newHash         func() hash.Hash // nil is sha256.New
+	closed, failed  bool
+	newHash         func() hash.Hash // nil is sha256.New; others cannot be shared
 }
 
 // Want asks for the hash of the first length bytes of the canonical body, or of
@@ -27,13 +27,11 @@ func (b *BodyHashes) Want(c Canonicalization, length int64) {
 		at = &b.relaxed
 	}
 	if *at == nil {
-		h := &bodyHash{}
+		h := sha256.New()
 		if b.newHash != nil {
-			h.hash = b.newHash()
-		} else {
-			h.hash = sha256.New()
+			h = b.newHash()
 		}
-		*at = &bodyCanonicalizer{relaxed: c == Relaxed, out: h}
+		*at = &bodyCanonicalizer{relaxed: c == Relaxed, out: &bodyHash{hash: h}}
 	}
 	if length >= 0 {
 		(*at).out.stopAt(length)
@@ -56,15 +54,12 @@ func (b *BodyHashes) Write(p []byte) (int, error) {
 }
 
 // Sum ends the body and returns the hash that was wanted, and the length of the
-// whole body in canonical form. A part longer than the body has no hash: nil.
+// whole body in canonical form. A part longer than the body has no hash: nil, nor
+// has a body that could not be followed to its end.
 func (b *BodyHashes) Sum(c Canonicalization, length int64) (sum []byte, body int64) {
-	if !b.closed {
-		b.closed = true
-		for _, c := range []*bodyCanonicalizer{b.simple, b.relaxed} {
-			if c != nil {
-				c.close()
-			}
-		}
+	b.close()
+	if b.failed {
+		return nil, 0
 	}
 	h := b.simple
 	if c == Relaxed {
@@ -79,6 +74,20 @@ func (b *BodyHashes) Sum(c Canonicalization, length int64) (sum []byte, body int
 		}
 	}
 	return nil, h.out.hashed
+}
+
+// close ends the body, once.
+func (b *BodyHashes) close() {
+	if b.closed {
+		return
+	}
+	b.closed = true
+	if b.simple != nil {
+		b.simple.close()
+	}
+	if b.relaxed != nil {
+		b.relaxed.close()
+	}
 }
 
 // A bodyHash hashes one canonical form. A hash can be read at any place without
@@ -105,6 +114,18 @@ func (h *bodyHash) stopAt(length int64) {
 	if !found {
 		h.stops = slices.Insert(h.stops, i, stop{at: length})
 	}
+}
+
+// stopsAt reports whether the hash stops at all these places. It looks at the places
+// alone: sums may come in at the same time.
+func (h *bodyHash) stopsAt(places []stop) bool {
+	next := 0
+	for i := range h.stops {
+		if next < len(places) && h.stops[i].at == places[next].at {
+			next++
+		}
+	}
+	return next == len(places)
 }
 
 func (h *bodyHash) write(p []byte) {

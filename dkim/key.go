@@ -131,3 +131,15 @@ func (k *Key) Verify(digest, value []byte) bool {
 	}
 	return rsa.VerifyPKCS1v15(k.rsa, crypto.SHA256, digest, value) == nil
 }
+
+// Equal reports whether both are the same public key, however it was written.
+func (k *Key) Equal(other *Key) bool {
+	if k.ed25519 != nil || other.ed25519 != nil {
+		return k.ed25519.Equal(other.ed25519)
+	}
+	return k.rsa.Equal(other.rsa)
+}
+
+// Allows reports by its error, ErrKeyAlgorithm, ErrKeyHash or ErrKeyService, that
+// the record does not let the key make signatures of mail with that algorithm.
+func (k *Key) Allows(a Algorithm) error { return k.allows(a, false) }

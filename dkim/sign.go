@@ -2,6 +2,7 @@ package dkim
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -91,11 +92,22 @@ type Signer struct {
 
 // StandardNames returns the fields to sign, after RFC 6376, section 5.4.1: all
 // that readers see and mail programs act upon. The fields that mailing lists add
-// or replace (List-*, Sender) are left to them.
+// or replace (List-*, Sender) are left to them, but for those by which a reader
+// unsubscribes with one click, if the message has them: a receiver obeys them only
+// if they are signed (RFC 8058, section 4).
 func StandardNames() (names, oversign []string) {
-	return []string{"In-Reply-To", "References"},
+	return []string{"In-Reply-To", "References", "List-Unsubscribe", "List-Unsubscribe-Post"},
 		[]string{"From", "To", "Cc", "Subject", "Date", "Message-ID", "Reply-To",
 			"MIME-Version", "Content-Type", "Content-Transfer-Encoding"}
+}
+
+// ListFriendlyNames is StandardNames for a domain whose users write to mailing
+// lists that add fields and change neither Subject nor body: everything is signed
+// that is there, but only From is protected from a second one, and Reply-To is left
+// to the list.
+func ListFriendlyNames() (names, oversign []string) {
+	return []string{"To", "Cc", "Subject", "Date", "Message-ID", "In-Reply-To", "References",
+		"MIME-Version", "Content-Type", "Content-Transfer-Encoding", "List-Unsubscribe", "List-Unsubscribe-Post"}, []string{"From"}
 }
 
 // Check reports what is wrong with the signer's fields.
@@ -141,25 +153,14 @@ var ErrNoFrom = errors.New("dkim: message has no From field")
 // Start begins the signatures of a message with the given header, from top to
 // bottom. Folds may be CRLF or LF.
 func (s *Signer) Start(fields []message.Field) (*Signing, error) {
-	return s.start(fields, 0)
-}
-
-// StartARC is Start for an ARC-Message-Signature (RFC 8617, section 4.1.2) with
-// the given instance, in which the set's ARC-Authentication-Results is among the
-// fields already.
-func (s *Signer) StartARC(fields []message.Field, instance int) (*Signing, error) {
-	return s.start(fields, instance)
-}
-
-func (s *Signer) start(fields []message.Field, instance int) (*Signing, error) {
-	g := &Signing{s: s, instance: instance, header: or(s.Header, Relaxed), bodyCanon: or(s.Body, Relaxed)}
+	g := &Signing{s: s, header: or(s.Header, Relaxed), bodyCanon: or(s.Body, Relaxed)}
 	now := time.Now
 	if s.Now != nil {
 		now = s.Now
 	}
 	g.time = now()
 	h := NewHeader(fields)
-	if instance == 0 && h.Count("From") == 0 {
+	if h.Count("From") == 0 {
 		return nil, ErrNoFrom
 	}
 	g.names = s.names(h)
@@ -201,7 +202,6 @@ func (s *Signer) names(h *Header) []string {
 // Signing is the signing of one message. It is for one goroutine.
 type Signing struct {
 	s         *Signer
-	instance  int
 	header    Canonicalization
 	bodyCanon Canonicalization
 	names     []string
@@ -214,6 +214,12 @@ type Signing struct {
 // anywhere. It never fails.
 func (g *Signing) Write(piece []byte) (int, error) { return g.body.Write(piece) }
 
+// Follow is Write of the whole body while it arrives. What others that follow the
+// same body want as well is hashed once for all ([BodyHashes.Follow]).
+func (g *Signing) Follow(ctx context.Context, body *message.BodyReader) error {
+	return g.body.Follow(ctx, body)
+}
+
 // Finish ends the body and returns one signature field for each key, in the
 // order of the keys, to be put on top of the header. A value begins with a blank
 // and has folds of LF and tab; it must not be changed.
@@ -222,43 +228,35 @@ func (g *Signing) Finish() ([]message.Field, error) {
 	fields := make([]message.Field, 0, len(g.s.Keys))
 	for i := range g.s.Keys {
 		k := &g.s.Keys[i]
-		name, w := g.tags(k, bodyHash)
-		digest := sha256.Sum256(appendHeader(bytes.Clone(g.signed), g.header, name, w.String()))
+		w := g.tags(k, bodyHash)
+		digest := sha256.Sum256(appendHeader(bytes.Clone(g.signed), g.header, FieldName, w.String()))
 		value, err := k.Sign(digest[:])
 		if err != nil {
 			return nil, fmt.Errorf("dkim: sign for %s: %w", KeyName(k.Domain, k.Selector), err)
 		}
 		w.Value(value)
-		fields = append(fields, message.Field{Name: name, Value: w.String()})
+		fields = append(fields, message.Field{Name: FieldName, Value: w.String()})
 	}
 	return fields, nil
 }
 
 // tags writes the field up to "b=".
-func (g *Signing) tags(k *SigningKey, bodyHash []byte) (name string, w *TagWriter) {
-	name = FieldName
-	if g.instance > 0 {
-		name = ARCFieldName
-	}
-	w = NewTagWriter(name)
-	if g.instance > 0 {
-		w.Tag("i", strconv.Itoa(g.instance))
-	} else {
-		w.Tag("v", "1")
-	}
+func (g *Signing) tags(k *SigningKey, bodyHash []byte) *TagWriter {
+	w := NewTagWriter(FieldName)
+	w.Tag("v", "1")
 	w.Tag("a", string(k.Algorithm()))
 	w.Tag("c", string(g.header)+"/"+string(g.bodyCanon))
 	w.Tag("d", k.Domain.String())
 	w.Tag("s", k.Selector)
-	if g.instance == 0 && g.s.Identity != "" {
+	if g.s.Identity != "" {
 		w.Tag("i", g.s.Identity)
 	}
 	w.Tag("t", strconv.FormatInt(g.time.Unix(), 10))
-	if g.instance == 0 && g.s.Expire > 0 {
+	if g.s.Expire > 0 {
 		w.Tag("x", strconv.FormatInt(g.time.Add(g.s.Expire).Unix(), 10))
 	}
 	w.List("h", g.names)
 	w.Base64("bh", bodyHash)
 	w.Tag("b", "")
-	return name, w
+	return w
 }

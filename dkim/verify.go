@@ -46,7 +46,8 @@ type Verifier struct {
 // the others, and last those that cannot be used anyway. The look-ups of their keys start at once and run beside whatever
 // the caller does next.
 //
-// Write the body to the Verification as it comes in, then call Finish, which
+// Write the body to the Verification as it comes in, or let it Follow the body, then
+// call Finish, which
 // must be done in any case.
 func (v *Verifier) Start(ctx context.Context, fields []message.Field, prefer message.Domain) *Verification {
 	var found []pending
@@ -64,18 +65,6 @@ func (v *Verifier) Start(ctx context.Context, fields []message.Field, prefer mes
 		slices.SortFunc(chosen, func(a, b pending) int { return cmp.Compare(a.sig.Index, b.sig.Index) })
 	}
 	s := v.start(ctx, fields, chosen)
-	s.found = found
-	return s
-}
-
-// StartFields is Start for the signatures at the given places, all of them: for
-// ARC, which knows which of its fields matter.
-func (v *Verifier) StartFields(ctx context.Context, fields []message.Field, places ...int) *Verification {
-	found := make([]pending, 0, len(places))
-	for _, i := range places {
-		found = append(found, v.validate(fields, i))
-	}
-	s := v.start(ctx, fields, found)
 	s.found = found
 	return s
 }
@@ -209,6 +198,12 @@ func (s *Verification) query(ctx context.Context, sig *Signature) *keyQuery {
 		q.keys, q.err = LookupKeys(ctx, s.v.Resolver, q.domain, q.selector)
 	})
 	return q
+}
+
+// Follow is Write of the whole body while it arrives. What others that follow the
+// same body want as well is hashed once for all ([BodyHashes.Follow]).
+func (s *Verification) Follow(ctx context.Context, body *message.BodyReader) error {
+	return s.body.Follow(ctx, body)
 }
 
 // NeedsBody reports whether any signature needs the body. If not, writing it

@@ -45,6 +45,8 @@ var (
 	ReplyShuttingDown = Reply{Code: 421, Enhanced: "4.3.2", Text: "Shutting down"}
 	ReplyPolicyLookup = Reply{Code: 451, Enhanced: "4.7.0", Text: "Sender policy lookup failed, try again"}
 	ReplyMalware      = Reply{Code: 554, Enhanced: "5.7.1", Text: "Malware detected"}
+	ReplyNotOwner     = Reply{Code: 553, Enhanced: "5.7.1", Text: "Sender address not owned by user"}
+	ReplySigning      = Reply{Code: 451, Enhanced: "4.7.5", Text: "Signing unavailable"}
 	ReplyScanner      = Reply{Code: 451, Enhanced: "4.3.0", Text: "Content scan unavailable"}
 )
 

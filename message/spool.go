@@ -33,6 +33,7 @@ type Spool struct {
 	done    bool
 	err     error
 	arrived chan struct{} // closed at the next change; nil when nobody waits
+	shared  map[any]any
 }
 
 // SpoolOptions says where a body may lie.
@@ -194,6 +195,24 @@ func (s *Spool) Release() {
 	}
 }
 
+// Shared returns what readers of the same body have in common, such as a hash that
+// is computed once for all of them: the value under key, which the first one made.
+// As with [context.WithValue], a key of a type of its own is nobody else's. The
+// value must see to it itself that its readers do not disturb each other.
+func (s *Spool) Shared(key any, first func() any) any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	value, there := s.shared[key]
+	if !there {
+		if s.shared == nil {
+			s.shared = map[any]any{}
+		}
+		value = first()
+		s.shared[key] = value
+	}
+	return value
+}
+
 // Reader returns a new reader at the beginning of the body.
 func (s *Spool) Reader() *BodyReader { return &BodyReader{spool: s} }
 
@@ -203,6 +222,9 @@ type BodyReader struct {
 	pos   int64
 	buf   []byte
 }
+
+// Spool returns the body that the reader follows.
+func (r *BodyReader) Spool() *Spool { return r.spool }
 
 // Next returns the next piece of the body, waiting until there is one. The
 // piece is read-only and valid until the following call. At the end of the

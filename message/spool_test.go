@@ -146,6 +146,19 @@ func TestSpoolReaderStopsWithItsContext(t *testing.T) {
 	}
 }
 
+// What readers share is made once, and apart from what others share.
+func TestSpoolShared(t *testing.T) {
+	s := NewSpool(SpoolOptions{})
+	defer s.Release()
+	type mine struct{}
+	type yours struct{}
+	made := 0
+	first := func() any { made++; return made }
+	if s.Shared(mine{}, first) != 1 || s.Reader().Spool().Shared(mine{}, first) != 1 || s.Shared(yours{}, first) != 2 || made != 2 {
+		t.Errorf("made %d times", made)
+	}
+}
+
 func TestBudget(t *testing.T) {
 	b := NewBudget(10)
 	if !b.Take(10) || b.Take(1) {

@@ -13,9 +13,7 @@ package arc
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
-	"io"
 	"strconv"
 
 	"milterd/arc"
@@ -101,7 +99,7 @@ func newCheck(section checks.Section, env checks.Env) (checks.Check, error) {
 // Run validates the chain of a message while its body arrives.
 func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error) {
 	v := c.verifier.Start(ctx, in.Message.Header.Fields)
-	err := readBody(ctx, in.Body, v)
+	err := v.Follow(ctx, in.Body)
 	r := v.Finish(ctx) // in any case: it ends the look-ups
 	if err == nil && r.Status == arc.TempError {
 		err = ctx.Err()
@@ -111,23 +109,6 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 	}
 	c.metrics.count(&r)
 	return c.judge(r), nil
-}
-
-// readBody hands the body to the verification as it comes.
-func readBody(ctx context.Context, body *message.BodyReader, v *arc.Verification) error {
-	if !v.NeedsBody() {
-		return nil
-	}
-	for {
-		piece, err := body.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		v.Write(piece)
-	}
 }
 
 // judge turns the result into findings and the line of Authentication-Results.

@@ -28,8 +28,11 @@ func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
 
 const text = "From: Joe <joe@author.test>\nTo: alice@mx.test\nSubject: hello\nDate: Fri, 20 Nov 2026 10:00:00 +0000\n\nHello Alice.\n"
 
-// A lab is a DNS with a key for list.test, forwarder.test and broken.test, where
-// the last one does not answer.
+// evilKey is the key of evil.test, whom nobody trusts.
+var evilKey = ed25519.NewKeyFromSeed([]byte(strings.Repeat("e", ed25519.SeedSize)))
+
+// A lab is a DNS with a key for list.test, forwarder.test, broken.test, and evil.test
+// with one of its own. sever takes away that of broken.test.
 type lab struct {
 	server   *dnstest.Server
 	resolver *dns.Resolver
@@ -42,6 +45,7 @@ func newLab(t *testing.T) *lab {
 	for _, host := range []string{"list.test", "forwarder.test", "broken.test"} {
 		zone["s._domainkey."+host] = []string{record}
 	}
+	zone["s._domainkey.evil.test"] = []string{"TXT v=DKIM1; k=ed25519; p=" + base64.StdEncoding.EncodeToString(evilKey.Public().(ed25519.PublicKey))}
 	l := &lab{server: dnstest.Start(t, zone)}
 	l.resolve(t)
 	return l
@@ -78,6 +82,18 @@ func domain(t testing.TB, name string) message.Domain {
 // through lets a host seal a message that it found to be so.
 func (l *lab) through(t *testing.T, text, host, found string) string {
 	t.Helper()
+	names, oversign := arc.StandardNames()
+	return l.sign(t, text, host, found, names, oversign)
+}
+
+// throughBlind is through a host that signs no From field.
+func (l *lab) throughBlind(t *testing.T, text, host, found string) string {
+	t.Helper()
+	return l.sign(t, text, host, found, []string{"Subject"}, nil)
+}
+
+func (l *lab) sign(t *testing.T, text, host, found string, names, oversign []string) string {
+	t.Helper()
 	m := checktest.Mail{Text: text}.Message(t)
 	defer m.Body.Release()
 	v := &arc.Verifier{DKIM: dkim.Verifier{Resolver: l.resolver, Now: now}, ForSealing: true}
@@ -88,13 +104,25 @@ func (l *lab) through(t *testing.T, text, host, found string) string {
 	}
 	s.Write(body)
 	r := s.Finish(t.Context())
-	sealer := &arc.Sealer{Key: dkim.SigningKey{Domain: domain(t, host), Selector: "s", Private: key}, Now: now}
-	sealer.Names, sealer.Oversign = arc.StandardNames()
+	private := key
+	if host == "evil.test" {
+		private = evilKey
+	}
+	sealer := &arc.Sealer{Key: dkim.SigningKey{Domain: domain(t, host), Selector: "s", Private: private}, Names: names, Oversign: oversign, Now: now}
 	set, err := sealer.Seal(m.Header.Fields, &r, host+"; "+found)
 	if err != nil || len(set) != 3 {
 		t.Fatalf("%q, %v", set, err)
 	}
 	return render(set) + text
+}
+
+// chain lets the same host seal until there are that many sets.
+func (l *lab) chain(t *testing.T, text, host, found string, sets int) string {
+	t.Helper()
+	for range sets - strings.Count(text, "ARC-Seal:") {
+		text = l.through(t, text, host, found)
+	}
+	return text
 }
 
 func render(fields []message.Field) string {
@@ -106,6 +134,9 @@ func render(fields []message.Field) string {
 }
 
 const passed = "spf=fail smtp.mailfrom=joe@author.test; dkim=fail header.d=other.test; dkim=pass header.d=author.test; dmarc=pass (p=reject) header.from=Author.Test"
+
+// never finds nothing aligned.
+func never(_, _ []message.Domain) bool { return false }
 
 func TestRun(t *testing.T) {
 	l := newLab(t)
@@ -165,16 +196,16 @@ func TestRun(t *testing.T) {
 				t.Fatalf("Detail: %T", res.Detail)
 			}
 			sealer, trusted := out.TrustedSealer()
-			_, vouched := out.Vouched(domain(t, "author.test"))
+			_, vouched := out.Vouched(domain(t, "author.test"), never)
 			if sealer.String() != c.sealer || trusted != (c.sealer != "") || vouched != c.vouched || out.Undecided() != c.undecided {
 				t.Errorf("sealer %s, trusted %t, vouched %t, undecided %t", sealer, trusted, vouched, out.Undecided())
 			}
 			for _, other := range []string{"victim.test", "sub.author.test"} {
-				if _, ok := out.Vouched(domain(t, other)); ok {
+				if _, ok := out.Vouched(domain(t, other), never); ok {
 					t.Errorf("vouched for %s", other)
 				}
 			}
-			if _, ok := out.Vouched(message.Domain{}); ok {
+			if _, ok := out.Vouched(message.Domain{}, never); ok {
 				t.Error("vouched for no author")
 			}
 			counted, err := testutil.GatherAndCount(reg, "milterd_arc_chains_total")
@@ -212,9 +243,76 @@ func TestClaims(t *testing.T) {
 		if len(res.Findings) != 2 || res.Findings[1].Detail != want.line {
 			t.Errorf("%s: %+v, want %s", said, res.Findings, want.line)
 		}
-		if _, ok := res.Detail.(check.Outcome).Vouched(domain(t, "author.test")); ok != want.vouched {
+		if _, ok := res.Detail.(check.Outcome).Vouched(domain(t, "author.test"), never); ok != want.vouched {
 			t.Errorf("%s: vouched is %t", said, ok)
 		}
+	}
+}
+
+// Without a word about DMARC the domains that passed count, if they are aligned.
+func TestAlignedClaims(t *testing.T) {
+	l := newLab(t)
+	h := checktest.New(t, check.Spec(), "trusted_sealers: [list.test]", checks.Env{Resolver: l.resolver, Now: now})
+	const other = "spf=pass smtp.mailfrom=x@other.test; "
+	for said, want := range map[string]string{ // what DMARC is asked about
+		"dkim=pass header.d=author.test":                                                             "spf: dkim: author.test",
+		"spf=pass smtp.mailfrom=joe@author.test":                                                     "spf: author.test dkim:",
+		"spf=pass smtp.mailfrom=author.test":                                                         "spf: author.test dkim:",
+		other + "dkim=fail header.d=c.test; dkim=pass header.d=a.test; dkim=pass header.d=b.test":    "spf: other.test dkim: a.test b.test",
+		other + "dmarc=none header.from=author.test":                                                 "spf: other.test dkim:",
+		other + "dmarc=temperror":                                                                    "spf: other.test dkim:",
+		other + strings.Repeat("dkim=pass header.d=a.test; ", 20) + "dkim=pass header.d=author.test": "spf: other.test dkim:" + strings.Repeat(" a.test", 8),
+		"spf=fail smtp.mailfrom=joe@author.test":                                                     "",
+		"spf=pass smtp.helo=author.test":                                                             "",
+		"spf=pass smtp.mailfrom=joe@author.test; spf=pass smtp.mailfrom=joe@author.test":             "",
+		"spf=pass smtp.mailfrom=joe@author.test; spf=pass smtp.mailfrom=\"a(\"":                      "",
+		"spf=pass smtp.mailfrom=x@other.test smtp.mailfrom=joe@author.test":                          "",
+		"spf=pass smtp.mailfrom=\"joe@author.test(.evil.test\"":                                      "",
+		"dkim=pass header.d=other.test header.d=author.test":                                         "",
+		"dkim=pass header.i=@author.test":                                                            "",
+		"dkim=pass header.d=author.test; dmarc=fail header.from=author.test":                         "",
+		"dkim=pass header.d=author.test; dmarc=pass header.from=evil.test":                           "",
+		"dkim=pass header.d=author.test; dmarc=none; dmarc=none":                                     "",
+		"dkim=pass header.d=author.test; dmarc=none header.from=evil.test header.from=author.test":   "",
+	} {
+		out := h.Run(checktest.Mail{Text: l.through(t, text, "list.test", said)}).Detail.(check.Outcome)
+		asked := ""
+		sealer, ok := out.Vouched(domain(t, "author.test"), func(mailFrom, signers []message.Domain) bool {
+			asked = "spf:"
+			for _, d := range mailFrom {
+				asked += " " + d.String()
+			}
+			asked += " dkim:"
+			for _, d := range signers {
+				asked += " " + d.String()
+			}
+			return true
+		})
+		if asked != want || ok != (want != "") || ok && sealer.String() != "list.test" {
+			t.Errorf("%s: asked %q, vouched %t, want %q", said, asked, ok, want)
+		}
+	}
+}
+
+// What a report says of a chain.
+func TestReason(t *testing.T) {
+	l := newLab(t)
+	h := checktest.New(t, check.Spec(), "", checks.Env{Resolver: l.resolver, Now: now})
+	list := l.through(t, text, "list.test", passed)
+	twice := l.through(t, list, "forwarder.test", passed)
+	for _, c := range []struct{ text, want string }{
+		{text, "arc=none"},
+		{list, "arc=pass as[1].d=list.test as[1].s=s"},
+		{twice, "arc=pass as[2].d=forwarder.test as[2].s=s as[1].d=list.test as[1].s=s"},
+		{list + "footer\n", "arc=fail as[1].d=list.test as[1].s=s"},
+	} {
+		if got := h.Run(checktest.Mail{Text: c.text}).Detail.(check.Outcome).Reason(); got != c.want {
+			t.Errorf("got %s, want %s", got, c.want)
+		}
+	}
+	long := h.Run(checktest.Mail{Text: l.chain(t, list, "forwarder.test", passed, 50)}).Detail.(check.Outcome).Reason()
+	if len(long) > 300 || !strings.HasPrefix(long, "arc=pass as[50].d=forwarder.test as[50].s=s as[49].d=") {
+		t.Errorf("%d bytes: %s", len(long), long)
 	}
 }
 
@@ -275,7 +373,7 @@ func TestBadConfig(t *testing.T) {
 		"seal: {domain: a.test}":                                       "belong together",
 		"seal: {selector: s}":                                          "belong together",
 		"seal: {domain: a.test, selector: s, key: k.pem}":              "expected an absolute path",
-		"seal: {domain: a.test, selector: s, key: /nonexistent/k.pem}": "no such file",
+		"seal: {domain: a.test, selector: s, key: /nonexistent/k.pem}": "is not there",
 	} {
 		_, err := checktest.TryNew(t, check.Spec(), config, checks.Env{})
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -8,6 +8,7 @@ import (
 	"milterd/arc"
 	"milterd/checks"
 	"milterd/dkim"
+	"milterd/internal/keys"
 	"milterd/message"
 )
 
@@ -69,7 +70,7 @@ func (s *sealing) sealer() (*arc.Sealer, error) {
 	case s.Domain.IsZero() || s.Selector == "" || s.Key == "":
 		return nil, errors.New("checks.arc.seal: domain, selector and key belong together")
 	}
-	private, err := readKey(string(s.Key))
+	private, err := keys.Load(string(s.Key))
 	if err != nil {
 		return nil, fmt.Errorf("checks.arc.seal.key: %w", err)
 	}

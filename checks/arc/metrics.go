@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"milterd/arc"
+	"milterd/checks"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -24,18 +25,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		seals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "milterd_arc_seals_total", Help: "ARC sets added, by what they say about the chain before them."}, []string{"cv"}),
 	}
-	return m, errors.Join(register(reg, &m.chains), register(reg, &m.limits), register(reg, &m.seals))
-}
-
-// register registers the collector, or puts the one of the same name in its place
-// that an earlier configuration registered.
-func register(reg prometheus.Registerer, c **prometheus.CounterVec) error {
-	err := reg.Register(*c)
-	if known, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-		*c = known.ExistingCollector.(*prometheus.CounterVec)
-		return nil
-	}
-	return err
+	return m, errors.Join(checks.Register(reg, &m.chains), checks.Register(reg, &m.limits), checks.Register(reg, &m.seals))
 }
 
 func (m *metrics) count(r *arc.Result) {

@@ -1,8 +1,6 @@
 package arc_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -18,8 +16,6 @@ import (
 	check "milterd/checks/arc"
 	"milterd/checks/checktest"
 	"milterd/message"
-
-	"golang.org/x/sys/unix"
 )
 
 // keyFile writes a private key to a file of that mode.
@@ -150,65 +146,27 @@ func TestSealNothing(t *testing.T) {
 	}
 }
 
+// TestKeyFiles: which files hold a key that may be used is for internal/keys to say;
+// here its word is the operator's.
 func TestKeyFiles(t *testing.T) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
-	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	short := pkcs8(t, key)[:20]
-	fifo := filepath.Join(t.TempDir(), "fifo")
-	if err := unix.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	two := keyFile(t, "PRIVATE KEY", pkcs8(t, key), 0o600)
-	text, err := os.ReadFile(two)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(two, append(text, text...), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	empty := filepath.Join(t.TempDir(), "empty")
-	if err := os.WriteFile(empty, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct{ name, file, want string }{
-		{"Ed25519", keyFile(t, "PRIVATE KEY", pkcs8(t, key), 0o600), ""},
-		{"RSA in PKCS#8", keyFile(t, "PRIVATE KEY", pkcs8(t, rsaKey), 0o400), ""},
-		{"RSA in PKCS#1", keyFile(t, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rsaKey), 0o640), ""},
-		{"read by all", keyFile(t, "PRIVATE KEY", pkcs8(t, key), 0o644), "has mode 0644"},
-		{"written by the group", keyFile(t, "PRIVATE KEY", pkcs8(t, key), 0o660), "has mode 0660"},
-		{"run by others", keyFile(t, "PRIVATE KEY", pkcs8(t, key), 0o601), "has mode 0601"},
-		{"a public key", keyFile(t, "PUBLIC KEY", pkcs8(t, key), 0o600), "not a private key"},
-		{"another kind of key", keyFile(t, "PRIVATE KEY", pkcs8(t, curve), 0o600), "neither RSA nor Ed25519"},
-		{"cut off", keyFile(t, "PRIVATE KEY", short, 0o600), "cannot be read"},
-		{"two keys", two, "more than one"},
-		{"empty", empty, "is not PEM"},
-		{"a FIFO", fifo, "no regular file"},
-		{"a directory", t.TempDir(), "no regular file"},
-		{"absent", filepath.Join(t.TempDir(), "none"), "no such file"},
+	good := keyFile(t, "PRIVATE KEY", pkcs8(t, key), 0o600)
+	for _, c := range []struct{ name, config, want string }{
+		{"Ed25519", sealing("a.test", good), ""},
+		{"RSA", sealing("a.test", keyFile(t, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rsaKey), 0o640)), ""},
+		{"read by all", sealing("a.test", keyFile(t, "PRIVATE KEY", pkcs8(t, key), 0o644)), "checks.arc.seal.key: "},
+		{"a public key", sealing("a.test", keyFile(t, "PUBLIC KEY", pkcs8(t, key), 0o600)), "expected a PRIVATE KEY"},
+		{"absent", sealing("a.test", filepath.Join(t.TempDir(), "none")), "none: is not there"},
+		{"a bad selector", "seal: {domain: a.test, selector: s/t, key: " + good + "}", "selector"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := checktest.TryNew(t, check.Spec(), sealing("a.test", c.file), checks.Env{})
+			_, err := checktest.TryNew(t, check.Spec(), c.config, checks.Env{})
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 		})
-	}
-	if os.Geteuid() == 0 { // else nobody can give files away
-		file := keyFile(t, "PRIVATE KEY", pkcs8(t, key), 0o600)
-		if err := os.Chown(file, 12345, -1); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := checktest.TryNew(t, check.Spec(), sealing("a.test", file), checks.Env{}); err == nil || !strings.Contains(err.Error(), "belongs to uid 12345") {
-			t.Errorf("a stranger's file: %v", err)
-		}
-	}
-	if _, err := checktest.TryNew(t, check.Spec(), "seal: {domain: a.test, selector: s/t, key: "+keyFile(t, "PRIVATE KEY", pkcs8(t, key), 0o600)+"}", checks.Env{}); err == nil || !strings.Contains(err.Error(), "selector") {
-		t.Errorf("a bad selector: %v", err)
 	}
 }

@@ -10,9 +10,7 @@ package dkim
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"milterd/authres"
@@ -89,7 +87,7 @@ func newCheck(section checks.Section, env checks.Env) (checks.Check, error) {
 func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error) {
 	author := in.Message.Author().Domain
 	v := c.verifier.Start(ctx, in.Message.Header.Fields, author)
-	err := readBody(ctx, in.Body, v)
+	err := v.Follow(ctx, in.Body)
 	results := v.Finish(ctx) // in any case: it ends the look-ups
 	if err != nil {
 		return checks.Result{}, err
@@ -104,23 +102,6 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 		res.Findings = append(res.Findings, checks.Finding{Name: "DKIM_MANY", Value: float64(n), Detail: fmt.Sprintf("%d not looked at", n)})
 	}
 	return res, nil
-}
-
-// readBody hands the body to the verification as it comes.
-func readBody(ctx context.Context, body *message.BodyReader, v *dkim.Verification) error {
-	if !v.NeedsBody() {
-		return nil
-	}
-	for {
-		piece, err := body.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		v.Write(piece)
-	}
 }
 
 // worth orders the statuses of signatures that do not pass, for the one finding

@@ -3,6 +3,7 @@ package dkim
 import (
 	"errors"
 
+	"milterd/checks"
 	"milterd/dkim"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,27 +17,13 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
-	signatures, err := register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "milterd_dkim_signatures_total", Help: "Signatures verified, by result."}, []string{"result"}))
-	if err != nil {
-		return nil, err
+	m := &metrics{
+		signatures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "milterd_dkim_signatures_total", Help: "Signatures verified, by result."}, []string{"result"}),
+		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "milterd_dkim_limit_hits_total", Help: "Signatures that went over a limit: signatures, header_names, key_bits."}, []string{"limit"}),
 	}
-	limits, err := register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "milterd_dkim_limit_hits_total", Help: "Signatures that went over a limit: signatures, header_names, key_bits."}, []string{"limit"}))
-	if err != nil {
-		return nil, err
-	}
-	return &metrics{signatures, limits}, nil
-}
-
-// register returns the collector, or the one of the same name that an earlier
-// configuration registered.
-func register(reg prometheus.Registerer, c *prometheus.CounterVec) (*prometheus.CounterVec, error) {
-	err := reg.Register(c)
-	if known, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-		return known.ExistingCollector.(*prometheus.CounterVec), nil
-	}
-	return c, err
+	return m, errors.Join(checks.Register(reg, &m.signatures), checks.Register(reg, &m.limits))
 }
 
 func (m *metrics) count(r *dkim.Result) {

@@ -59,6 +59,9 @@ type Outcome struct {
 	Override    Override
 }
 
+// DMARC returns what the protocol says.
+func (o Outcome) DMARC() dmarc.Result { return o.Result }
+
 type check struct {
 	cfg      config
 	resolver checks.Resolver

@@ -36,8 +36,8 @@ func (v *verdict) indirect(ctx context.Context) Override {
 	if v.m.Peer == message.Relay {
 		return Override{TrustedForwarder, "through a relay of ours"}
 	}
-	if d := v.proof.sealer; !d.IsZero() {
-		return Override{TrustedForwarder, "sealed by " + d.String()}
+	if o := v.sealed(); o != (Override{}) {
+		return o
 	}
 	if d := v.bodyChanged(ctx); !d.IsZero() {
 		return Override{LocalPolicy, "signed by " + d.String() + ", only the body was changed"}
@@ -46,6 +46,38 @@ func (v *verdict) indirect(ctx context.Context) Override {
 		return Override{MailingList, "a list, vouched for by " + d.String()}
 	}
 	return Override{}
+}
+
+// sealed returns what a chain with a trusted sealer on top is worth. RFC 8617,
+// section 7.2.2: its type in a report is local_policy.
+func (v *verdict) sealed() Override {
+	if v.proof.arc == nil {
+		return Override{}
+	}
+	if _, ok := v.proof.arc.TrustedSealer(); !ok {
+		return Override{}
+	}
+	return Override{LocalPolicy, v.proof.arc.Reason()}
+}
+
+// vouched returns the trusted sealer of an ARC chain that found the author's domain
+// proven when the message came to it. What it found counts as far as it would have
+// here: by the alignment that the policy asks for.
+func (v *verdict) vouched(ctx context.Context) (sealer message.Domain, ok bool) {
+	if v.proof.arc == nil {
+		return message.Domain{}, false
+	}
+	policy := v.out.Result.Policy
+	return v.proof.arc.Vouched(policy.Author, func(mailFrom, signers []message.Domain) bool {
+		var ids dmarc.Identifiers
+		for _, d := range mailFrom {
+			ids.SPF = dmarc.Identifier{Domain: d}
+		}
+		for _, d := range signers {
+			ids.DKIM = append(ids.DKIM, dmarc.Identifier{Domain: d})
+		}
+		return policy.Evaluate(ctx, ids).Status == dmarc.Pass
+	})
 }
 
 // bodyChanged returns the domain, aligned with the author's, whose signature broke

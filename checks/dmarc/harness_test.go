@@ -61,14 +61,44 @@ func (r *records) LookupAddr(context.Context, netip.Addr) ([]string, error)     
 type (
 	spfSays  struct{ mailFrom, helo spf.Result }
 	dkimSays []dkim.Result
-	arcSays  string
+	// arcSays is a trusted sealer and what it vouches for: "", "sealer.test",
+	// "sealer.test+dmarc:victim.test", "sealer.test+dkim:victim.test", or "?sealer.test"
+	// for one whose key is not to be had.
+	arcSays string
 )
 
 func (s spfSays) SPF() (mailFrom, helo spf.Result) { return s.mailFrom, s.helo }
 func (s dkimSays) DKIM() []dkim.Result             { return s }
+
 func (s arcSays) TrustedSealer() (message.Domain, bool) {
-	d, err := message.ParseDomain(string(s))
+	sealer, _, _ := strings.Cut(string(s), "+")
+	d, err := message.ParseDomain(sealer)
 	return d, err == nil
+}
+
+func (s arcSays) Vouched(author message.Domain, aligned func(mailFrom, signers []message.Domain) bool) (message.Domain, bool) {
+	sealer, ok := s.TrustedSealer()
+	_, claim, _ := strings.Cut(string(s), "+")
+	method, name, _ := strings.Cut(claim, ":")
+	d, err := message.ParseDomain(name)
+	switch {
+	case err != nil || !ok:
+		return message.Domain{}, false
+	case method == "dmarc":
+		return sealer, d == author
+	case method == "dkim":
+		return sealer, aligned(nil, []message.Domain{d})
+	}
+	return sealer, aligned([]message.Domain{d}, nil)
+}
+
+func (s arcSays) Undecided() bool { return strings.HasPrefix(string(s), "?") }
+func (s arcSays) Reason() string {
+	if s.Undecided() {
+		return "arc=temperror as[1].d=" + string(s[1:])
+	}
+	sealer, _ := s.TrustedSealer()
+	return "arc=pass as[1].d=" + sealer.String()
 }
 
 // prior reads what earlier checks have found: "spf=pass:a.test dkim=pass:b.test

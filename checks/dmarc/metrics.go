@@ -3,6 +3,8 @@ package dmarc
 import (
 	"errors"
 
+	"milterd/checks"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -25,19 +27,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		differences: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "milterd_dmarc_method_differences_total", Help: "Messages that tree walk and Public Suffix List would treat in two ways (org_domain: both)."}),
 	}
-	err := errors.Join(register(reg, &m.evaluations), register(reg, &m.overrides), register(reg, &m.waits), register(reg, &m.differences))
+	err := errors.Join(checks.Register(reg, &m.evaluations), checks.Register(reg, &m.overrides), checks.Register(reg, &m.waits), checks.Register(reg, &m.differences))
 	return m, err
-}
-
-// register registers the collector, or puts the one of the same name in its place
-// that an earlier configuration registered.
-func register[C prometheus.Collector](reg prometheus.Registerer, c *C) error {
-	err := reg.Register(*c)
-	if known, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-		*c = known.ExistingCollector.(C)
-		return nil
-	}
-	return err
 }
 
 func (m *metrics) count(out *Outcome) {

@@ -21,6 +21,14 @@ type (
 		// TrustedSealer returns the domain whose seal on an intact chain the
 		// operator trusts.
 		TrustedSealer() (sealer message.Domain, ok bool)
+		// Vouched returns the trusted sealer that found the author's domain proven,
+		// by DMARC or by domains that are aligned with it.
+		Vouched(author message.Domain, aligned func(mailFrom, signers []message.Domain) bool) (sealer message.Domain, ok bool)
+		// Undecided reports that only the DNS kept a chain from being one of a
+		// trusted sealer.
+		Undecided() bool
+		// Reason is the chain in the words of a report.
+		Reason() string
 	}
 )
 
@@ -37,8 +45,11 @@ type proof struct {
 	dkim      []dmarc.Identifier
 	// signatures are the results of DKIM, whatever they are.
 	signatures []dkim.Result
-	// sealer is a trusted sealer of ARC, or zero.
-	sealer message.Domain
+	// arc is what ARC tells, nil when nothing.
+	arc arcDetail
+	// arcUnknown says why it is not known whether a trusted sealer vouches; empty
+	// when it is.
+	arcUnknown string
 }
 
 // gather takes the results of the other checks.
@@ -46,10 +57,20 @@ func gather(in *checks.Input) proof {
 	p := proof{complete: true}
 	p.gatherSPF(in)
 	p.gatherDKIM(in)
-	if arc, ok := checks.Detail[arcDetail](in.Prior, "arc"); ok {
-		p.sealer, _ = arc.TrustedSealer()
-	}
+	p.gatherARC(in)
 	return p
+}
+
+func (p *proof) gatherARC(in *checks.Input) {
+	if result := in.Prior["arc"]; result != nil && result.Err != nil && in.Message.Header.Count("ARC-Seal") > 0 {
+		p.arcUnknown = "ARC could not be checked"
+	}
+	if detail, ok := checks.Detail[arcDetail](in.Prior, "arc"); ok {
+		p.arc = detail
+		if detail.Undecided() {
+			p.arcUnknown = detail.Reason()
+		}
+	}
 }
 
 func (p *proof) gatherSPF(in *checks.Input) {

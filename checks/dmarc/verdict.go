@@ -69,6 +69,9 @@ func (v *verdict) fail(ctx context.Context) {
 		v.report("DMARC_INDIRECT", v.out.Override.Comment+"; "+detail)
 		return
 	}
+	if v.cfg.Mode != strict && v.chain(ctx, detail) {
+		return
+	}
 	if o := v.indirect(ctx); o != (Override{}) && v.cfg.Mode != strict {
 		v.report("DMARC_INDIRECT", o.Comment+"; "+detail)
 		v.demand("DMARC_INDIRECT", message.Junk, message.Reply{})
@@ -95,6 +98,27 @@ func (v *verdict) fail(ctx context.Context) {
 	v.localPolicy()
 }
 
+// chain judges a message that fails by its ARC chain, where that is enough: a trusted
+// sealer vouches for it, or may do so as soon as the DNS answers.
+func (v *verdict) chain(ctx context.Context, detail string) (done bool) {
+	if sealer, ok := v.vouched(ctx); ok {
+		v.override(v.sealed())
+		v.report("DMARC_INDIRECT", v.out.Override.Comment+", "+sealer.String()+" found the author's domain proven; "+detail)
+		return true
+	}
+	if v.proof.arcUnknown == "" {
+		return false
+	}
+	v.find("DMARC_TEMPERROR", v.proof.arcUnknown+"; "+detail)
+	v.override(Override{LocalPolicy, v.proof.arcUnknown})
+	v.later(ctx)
+	if d := v.res.Demand; d != nil && d.Action == message.Junk {
+		v.out.Disposition = dmarc.Quarantine
+	}
+	v.localPolicy()
+	return true
+}
+
 // unknown judges a message that passes or fails only when the DNS answers.
 func (v *verdict) unknown(ctx context.Context) {
 	r := &v.out.Result
@@ -105,12 +129,25 @@ func (v *verdict) unknown(ctx context.Context) {
 	v.find("DMARC_TEMPERROR", detail)
 	p := r.Policy
 	atStake := !p.Known() || p.Disposition != dmarc.DispositionNone
-	if r.Aligned() || !atStake || !v.cfg.Mode.acts() {
+	if r.Aligned() || !atStake {
 		return
 	}
 	if _, ok := v.cfg.Forwarders.trusts(v.m.Session.Client, v.proof.signers()); ok {
 		return
 	}
+	if _, ok := v.vouched(ctx); ok && v.cfg.Mode != strict {
+		return
+	}
+	v.later(ctx)
+}
+
+// later makes mail wait that cannot be judged for want of DNS, and files it when it
+// has waited long enough.
+func (v *verdict) later(ctx context.Context) {
+	if !v.cfg.Mode.acts() {
+		return
+	}
+	p := v.out.Result.Policy
 	wait, many := v.waiting.wait(ctx, v.m, p, v.now())
 	v.metrics.undecided(many)
 	if wait {

@@ -184,3 +184,25 @@ func TestRecall(t *testing.T) {
 		t.Error("not forgotten")
 	}
 }
+
+// TestUndecidedChain: mail that only the key of a trusted sealer could save waits an
+// hour as well, and is never refused.
+func TestUndecidedChain(t *testing.T) {
+	clock := newSteps()
+	h := checktest.New(t, Spec(), "", checks.Env{Resolver: zone("_dmarc.victim.test", "v=DMARC1; p=reject"), Now: clock.Now})
+	for _, step := range []struct {
+		after       time.Duration
+		prior, want string
+	}{
+		{0, "spf=none dkim=none arc=?sealer.test", "TEMPERROR " + waits},
+		{59 * time.Minute, "spf=none dkim=none arc=?sealer.test", "TEMPERROR " + waits},
+		{0, "spf=none dkim=none arc=sealer.test+dmarc:victim.test", "INDIRECT"}, // the DNS is back for a while
+		{time.Minute, "spf=none dkim=none arc=?sealer.test", "TEMPERROR UNDECIDED -> junk"},
+		{0, "spf=none dkim=none", "FAIL_REJECT " + rejected}, // who claims no chain gains nothing
+	} {
+		clock.now = clock.now.Add(step.after)
+		if got := describe(h.Run(checktest.Mail{Text: from("a@victim.test"), Prior: prior(t, step.prior)})); got != step.want {
+			t.Errorf("%s, %s: got %s, want %s", clock.now.Format(time.TimeOnly), step.prior, got, step.want)
+		}
+	}
+}
