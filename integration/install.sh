@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs what the end-to-end tests need: Postfix, Dovecot with Sieve, and
-# miltertest. Does nothing where all of it is there. No service is started, and
-# nothing is configured: the tests run private instances of their own.
+# Installs what the end-to-end tests need: Postfix, Dovecot with Sieve, miltertest,
+# and those who also sign and verify: OpenDKIM, dkimpy, rspamd (where Debian has
+# it). Does nothing where all of it is there. No service is started, and nothing is
+# configured: the tests run private instances of their own.
 #
 # usage: integration/install.sh     (as root, on Debian or a relative of it)
 set -eu
@@ -10,6 +11,12 @@ say() { echo "install.sh: $*"; }
 die() { say "$*" >&2; exit 1; }
 has() { command -v "$1" >/dev/null 2>&1; }
 dovecot_has() { [ -x "/usr/lib/dovecot/$1" ] || [ -x "/usr/libexec/dovecot/$1" ]; }
+# Debian's own Python, whichever else comes first in PATH.
+python_has() { /usr/bin/python3 -c "import $1" >/dev/null 2>&1; }
+perl_has() { /usr/bin/perl -e "use $1" >/dev/null 2>&1; }
+# Not every Debian has rspamd; a machine that never ran "apt-get update" cannot tell.
+offered() { apt-cache show "$1" 2>/dev/null | grep -q '^Version:'; }
+can_tell() { ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1; }
 
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -20,14 +27,19 @@ dovecot_has imap    || missing="$missing dovecot-imapd"
 dovecot_has lmtp    || missing="$missing dovecot-lmtpd"
 has sievec          || missing="$missing dovecot-sieve"
 has miltertest      || missing="$missing miltertest"
+has opendkim        || missing="$missing opendkim"
+perl_has Mail::DKIM::ARC::Verifier || missing="$missing libmail-dkim-perl"
+python_has dkim     || missing="$missing python3-dkim"
+python_has nacl     || missing="$missing python3-nacl"
+has rspamd          || { can_tell && ! offered rspamd; } || missing="$missing rspamd"
 missing=${missing# }
 
 if [ -z "$missing" ]; then
-  say "everything is there: $(postconf -dh mail_version 2>/dev/null | sed 's/^/Postfix /'), Dovecot $(dovecot --version | cut -d' ' -f1), miltertest"
+  say "everything is there: $(postconf -dh mail_version 2>/dev/null | sed 's/^/Postfix /'), Dovecot $(dovecot --version | cut -d' ' -f1), miltertest, OpenDKIM, dkimpy$(has rspamd && echo ', rspamd')"
   exit 0
 fi
 say "missing: $missing"
-has apt-get || die "there is no apt-get: install Postfix 3.x, Dovecot 2.3 with IMAP, LMTP and Pigeonhole, and OpenDKIM's miltertest by hand"
+has apt-get || die "there is no apt-get: install Postfix 3.x, Dovecot 2.3 with IMAP, LMTP and Pigeonhole, OpenDKIM with miltertest, dkimpy and PyNaCl for /usr/bin/python3, and rspamd by hand"
 [ "$(id -u)" = 0 ] || die "not root: run this script as root, or 'apt-get install $missing'"
 
 # A package's script starts its daemon unless policy-rc.d forbids it. One that is
@@ -59,6 +71,15 @@ case " $missing " in
 esac
 say "apt-get update"
 apt-get -qq -o DPkg::Lock::Timeout=400 update || say "apt-get update failed; trying with the package lists that are there"
+case " $missing " in
+*" rspamd "*)
+  offered rspamd || {
+    say "rspamd is not to be had here: the tests go on without it"
+    missing=$(echo " $missing " | sed 's/ rspamd / /; s/^ *//; s/ *$//')
+    [ -n "$missing" ] || exit 0
+  }
+  ;;
+esac
 say "apt-get install $missing"
 install >"$log" 2>&1 || {
   cat "$log" >&2

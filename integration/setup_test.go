@@ -25,9 +25,14 @@ func listeners(s *suite) []Listener {
 		{Name: "nomacros", Options: noMacros},
 		{Name: "nomacros-submission", Options: append([]string{"smtpd_sasl_auth_enable = yes"}, noMacros...)},
 	}
+	list = append(list, arcListeners()...)
 	for name := range daemonConfigs {
 		if name != "milterd" {
-			list = append(list, Listener{Name: name, Milter: "unix:milterd/" + name + ".sock"})
+			l := Listener{Name: name, Milter: "unix:milterd/" + name + ".sock"}
+			if name == "forged" { // strangers' mail passes through to the sink, which keeps every byte
+				l.Options = []string{"smtpd_relay_restrictions = check_client_access static:OK, reject"}
+			}
+			list = append(list, l)
 		}
 	}
 	return list
@@ -48,6 +53,8 @@ networks:
   relays: [198.51.100.0/24]
   fetchers: [192.0.2.77]
 `},
+	// Every mail arrives, whatever stands in its header.
+	"forged": {YAML: "thresholds: {junk: off, reject: off}\n"},
 	// No name server answers.
 	"nodns": {DNS: []string{"127.0.0.1:1"}, YAML: "dns: {timeout: 300ms}\n"},
 	// A verdict is never reached in time.
@@ -113,7 +120,7 @@ func (h *heldNames) handle(ctx context.Context, q *mdns.Msg, tcp bool) zone.Repl
 
 // startNames serves testZone on loopback.
 func startNames() (*zone.Server, *heldNames, error) {
-	records, err := zone.Parse(testZone + spoofZone())
+	records, err := zone.Parse(testZone + spoofZone() + arcZone())
 	if err != nil {
 		return nil, nil, err
 	}
