@@ -60,7 +60,8 @@ lint: gofmt ## gofmt, go vet, staticcheck
 	@$(GO) vet ./...
 	@$(STATICCHECK) ./...
 
-fuzz: ## every fuzz target in turn, T=30s for each
+fuzz: ## a million spoofs, then every fuzz target in turn, T=30s for each
+	@LONG=10 $(GO) test -count=1 -timeout 90m -v -run '^TestSpoofOracle$$' ./internal/scan
 	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sort | { status=0; \
 	while IFS=: read -r file target; do \
 	  target=$${target#func }; echo "== $$(dirname $$file) $$target"; \

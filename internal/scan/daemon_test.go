@@ -21,6 +21,7 @@ import (
 	"milterd/internal/daemon"
 	"milterd/internal/dns/dnstest"
 	"milterd/internal/journal"
+	"milterd/internal/mailbox"
 	"milterd/internal/pipeline"
 	"milterd/message"
 	"milterd/milter"
@@ -215,13 +216,11 @@ func corpus(t *testing.T, n int) map[string][]byte {
 			if head.Typeflag != tar.TypeReg {
 				continue
 			}
-			raw, err := io.ReadAll(in)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if file := newFile(head.Name, raw, nil); file.Err == nil {
-				all[head.Name] = file.Raw
-				got++
+			for m := range mailbox.Messages([]string{"-"}, in, nil) {
+				if m.Err == nil {
+					all[head.Name] = m.Raw
+					got++
+				}
 			}
 		}
 	}
