@@ -100,8 +100,15 @@ func mentionsOther(text string, domain Domain) bool { return findOther(text, dom
 func holdsOther(text string, domain Domain) bool { return findOther(text, domain, true, notLocal) }
 
 // isOther is holdsOther for what stands in angle brackets: whatever is before the
-// '@', some reader takes it for a local part.
-func isOther(text string, domain Domain) bool { return findOther(text, domain, true, "") }
+// '@', some reader takes it for a local part, and one that unfolds by dropping all
+// white space joins a domain that a fold has cut in two.
+func isOther(text string, domain Domain) bool {
+	if findOther(text, domain, true, "") {
+		return true
+	}
+	joined := strings.NewReplacer("\t", "", " ", "").Replace(text)
+	return len(joined) < len(text) && findOther(joined, domain, true, "")
+}
 
 // notLocal are bytes before an '@' that make it the beginning of something else: a
 // route, a name that somebody has elsewhere.
