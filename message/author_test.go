@@ -68,7 +68,6 @@ var hostileAuthors = []authorCase{
 	{name: "encoded address with a fold before the @", fields: one("=?utf-8?Q?=3Cadmin\n =40=6C=65=67=69=74=2E=74=65=73=74=3E?= <first@attack.test>"), want: "first@attack.test", problems: problems(AuthorEncodedAddress)},
 	{name: "address in a comment whose domain a fold cuts in two", fields: one("(<admin@LEG\n\tIT.test>) first@attack.test"), want: "first@attack.test", problems: problems(AuthorAmbiguous)},
 	{name: "quoted address whose domain a blank cuts in two", fields: one(`"<admin@le git.test>" <first@attack.test>`), want: "first@attack.test", problems: problems(AuthorAmbiguous)},
-	{name: "quoted words with a blank in them", fields: one(`"<the first@ttack> on us" <first@attack.test>`), want: "first@attack.test"},
 	{name: "quoted address with a parenthesis before the @", fields: one(`"<Admin(@legit.test>" <first@attack.test>`), want: "first@attack.test", problems: problems(AuthorAmbiguous)},
 	{name: "stray > at the end (OpenDMARC #174)", fields: one("user@victim.test>"), problems: problems(AuthorUnbalanced)},
 	{name: "stray < in front", fields: one("<user@victim.test"), problems: problems(AuthorUnbalanced)},
