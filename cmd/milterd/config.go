@@ -15,6 +15,7 @@ import (
 	"milterd/internal/dns"
 	"milterd/internal/engine"
 	"milterd/internal/pipeline"
+	"milterd/internal/store/redis"
 	"milterd/milter"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +27,7 @@ func (g *globals) loadConfig() (*config.Config, error) {
 	return config.Load(cmp.Or(g.Config, config.DefaultPath), config.Options{
 		Checks:      all.Names(),
 		CheckAddr:   func(address string) error { _, err := milter.ParseAddr(address); return err },
+		CheckStore:  func(address string) error { _, err := redis.ParseURL(address); return err },
 		Environ:     os.Environ(),
 		MayBeAbsent: g.Config == "",
 	})

@@ -62,6 +62,7 @@ type cli struct {
 	Spf     spfCmd     `cmd:"" name:"spf" help:"Ask the Sender Policy Framework."`
 	Dkim    dkimCmd    `cmd:"" name:"dkim" help:"Ask about DKIM signatures."`
 	Dmarc   dmarcCmd   `cmd:"" name:"dmarc" help:"Ask about DMARC policies."`
+	Import  importCmd  `cmd:"" name:"import" help:"Read another program's configuration and print milterd's."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

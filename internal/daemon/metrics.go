@@ -6,7 +6,7 @@ import (
 
 	"milterd/internal/dns"
 	"milterd/internal/journal"
-	"milterd/internal/store/bolt"
+	"milterd/internal/store"
 	"milterd/message"
 	"milterd/milter"
 
@@ -114,7 +114,7 @@ func (m *metrics) budgets(memory, files *message.Budget) {
 }
 
 // store shows the state of the store.
-func (m *metrics) store(stats func() bolt.Stats) {
+func (m *metrics) store(stats func() store.Stats) {
 	m.registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "milterd_store_failing", Help: "1 while the store cannot be written, else 0."}, func() float64 {

@@ -139,7 +139,11 @@ func becomeUser(name string, cfg *config.Config) error {
 		return nil // the service manager has done it
 	}
 	state := string(cfg.Journal.Path)
-	if err := handOver(uid, gid, filepath.Dir(cfg.Store.Path()), filepath.Dir(state), state); err != nil {
+	ours := []string{filepath.Dir(state), state}
+	if file, ok := cfg.Store.Bolt(); ok {
+		ours = append(ours, filepath.Dir(file))
+	}
+	if err := handOver(uid, gid, ours...); err != nil {
 		return err
 	}
 	for _, socket := range append([]config.Socket{cfg.Control}, cfg.Listen...) {

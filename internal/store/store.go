@@ -40,11 +40,9 @@
 //
 // # Implementations
 //
-// Package bolt keeps a file on one host; [Memory] keeps nothing beyond the
-// process. Package storetest holds what each must pass. The operations are such
-// that a server like Redis can do each call in one round trip: values by MGET,
-// counters as BITFIELD i64 big-endian with OVERFLOW SAT, ends by PX, a batch as
-// one script.
+// Package bolt keeps a file on one host; package redis a server that several hosts
+// share; [Memory] keeps nothing beyond the process. Package storetest holds what
+// each must pass.
 package store
 
 import (
@@ -70,6 +68,19 @@ type Store interface {
 	// error means that they will never be done; that an If did not hold is none.
 	// The store keeps ops: do not change what they point to.
 	Post(space string, ops ...Op) error
+}
+
+// Stats is the state of a store at one moment, and what has happened since it was
+// opened.
+type Stats struct {
+	QueuedBytes int   // waiting to be written
+	UsedBytes   int64 // of a file, as of the last transaction
+	Failing     bool  // the last transaction failed, or nothing can be read
+
+	Commits  uint64 // transactions that are stored
+	Failures uint64 // transactions that failed
+	Refused  uint64 // batches refused with ErrBusy or ErrFull
+	Swept    uint64 // expired records deleted
 }
 
 // What can go wrong. Other errors are the storage's own.

@@ -100,7 +100,7 @@ type Store struct {
 	queued  int  // bytes, of waiting and of what is being written
 	urgent  bool // an Apply is waiting
 	closed  bool
-	stats   Stats
+	stats   store.Stats
 
 	// Of the writer alone.
 	failing bool
@@ -110,20 +110,8 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Stats is the state of a Store at one moment, and what has happened since Open.
-type Stats struct {
-	QueuedBytes int   // waiting to be written
-	UsedBytes   int64 // of the file, as of the last transaction
-	Failing     bool  // the last transaction failed, or the file is damaged
-
-	Commits  uint64 // transactions that are on disk
-	Failures uint64 // transactions that failed
-	Refused  uint64 // batches refused with ErrBusy or ErrFull
-	Swept    uint64 // expired records deleted
-}
-
 // Stats returns the state of s.
-func (s *Store) Stats() Stats {
+func (s *Store) Stats() store.Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.stats

@@ -71,19 +71,10 @@ type Store struct {
 	waiting []*batch
 	queued  int
 	closed  bool
-	stats   Stats
+	stats   store.Stats
 }
 
 var _ store.Store = (*Store)(nil)
-
-// Stats is the state of a Store at one moment, and what has happened since Open.
-type Stats struct {
-	QueuedBytes int    // waiting to be written
-	Failing     bool   // the last try failed
-	Commits     uint64 // pipelines that the server took
-	Failures    uint64 // pipelines that it did not
-	Refused     uint64 // batches refused with ErrBusy or ErrFull
-}
 
 //go:embed apply.lua
 var applySource string
@@ -121,7 +112,7 @@ func Open(address string, o Options) (*Store, error) {
 }
 
 // Stats returns the state of s.
-func (s *Store) Stats() Stats {
+func (s *Store) Stats() store.Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.stats

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"os"
+)
+
+// importCmd is the family of commands that read another program's configuration
+// and print milterd's. Each prints YAML to standard output and, to standard error
+// or the file of --report, what became of every line; each ends with 1 when a line
+// was not carried.
+type importCmd struct {
+	Opendkim     importOpendkimCmd     `cmd:"" name:"opendkim" help:"Read the configuration of OpenDKIM: settings, KeyTable, SigningTable, lists of hosts."`
+	Spamassassin importSpamassassinCmd `cmd:"" name:"spamassassin" help:"Read rules of SpamAssassin: .cf files and directories with such."`
+}
+
+// importFlags are the flags of every import.
+type importFlags struct {
+	Report string `help:"Write what became of every line to FILE instead of standard error." placeholder:"FILE"`
+}
+
+// deliver prints the result of an import. Where not everything was carried the
+// command ends with 1.
+func (f *importFlags) deliver(g *globals, yaml, report []byte, whole bool) error {
+	if f.Report == "" {
+		if _, err := g.stderr.Write(report); err != nil {
+			return err
+		}
+	} else if err := os.WriteFile(f.Report, report, 0o644); err != nil {
+		return err
+	}
+	if _, err := g.stdout.Write(yaml); err != nil {
+		return err
+	}
+	if !whole {
+		return &exitError{code: exitFindings}
+	}
+	return nil
+}
