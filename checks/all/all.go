@@ -9,7 +9,10 @@ import (
 	"milterd/checks/content"
 	"milterd/checks/dkim"
 	"milterd/checks/dmarc"
+	"milterd/checks/header"
 	"milterd/checks/iprev"
+	"milterd/checks/lists"
+	"milterd/checks/signing"
 	"milterd/checks/spf"
 	"milterd/rules"
 )
@@ -26,16 +29,21 @@ func Specs(set *rules.Set) []checks.Spec {
 		auth.Spec(),
 		author.Spec(),
 		dmarc.Spec(),
+		header.Spec(),
 		content.Spec(set),
+		lists.Spec(),
+		signing.Spec(),
 	}
 }
 
-// Names returns the names of all checks: the keys that may stand below checks
-// in the configuration.
+// Names returns the names of the checks whose keys stand below checks in the
+// configuration.
 func Names() []string {
 	var names []string
 	for _, s := range Specs(nil) {
-		names = append(names, s.Name)
+		if !s.TopLevel {
+			names = append(names, s.Name)
+		}
 	}
 	return names
 }

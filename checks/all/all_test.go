@@ -24,6 +24,16 @@ import (
 // is furnished (README, its sections, its table of findings with the shipped
 // scores) is looked after by internal/archtest.
 
+// find returns the check of that name and its place, -1 when there is none.
+func find(name string) (checks.Spec, int) {
+	for i, s := range Specs(nil) {
+		if s.Name == name {
+			return s, i
+		}
+	}
+	return checks.Spec{}, -1
+}
+
 func TestSpecs(t *testing.T) {
 	word, upperSnake := regexp.MustCompile(`^[a-z][a-z0-9]*$`), regexp.MustCompile(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$`)
 	specs := Specs(nil)
@@ -32,11 +42,14 @@ func TestSpecs(t *testing.T) {
 		reporter[f.Name] = "the pipeline"
 	}
 	for i, s := range specs {
-		if !word.MatchString(s.Name) || slices.Index(Names(), s.Name) != i {
+		if _, first := find(s.Name); !word.MatchString(s.Name) || first != i {
 			t.Errorf("%q: a check's name is one word, and its own", s.Name)
 		}
+		if s.TopLevel == slices.Contains(Names(), s.Name) {
+			t.Errorf("%q: its keys stand below checks, or at the top", s.Name)
+		}
 		for _, other := range slices.Concat(s.Needs, s.After) {
-			if !slices.Contains(Names(), other) {
+			if _, i := find(other); i < 0 {
 				t.Errorf("%s: there is no check %s to need or follow", s.Name, other)
 			}
 		}
@@ -129,7 +142,7 @@ func TestSamples(t *testing.T) {
 		if !slices.Equal(listed, want) {
 			t.Errorf("%s: sample.yaml lists the keys %v, the check knows %v", s.Name, listed, want)
 		}
-		if !slices.Contains(want, "enabled") || !slices.Contains(want, "on_error") {
+		if !s.TopLevel && (!slices.Contains(want, "enabled") || !slices.Contains(want, "on_error")) {
 			t.Errorf("%s: the check does not embed checks.Common", s.Name)
 		}
 	}
@@ -144,22 +157,30 @@ func TestREADMEConfigurations(t *testing.T) {
 			t.Errorf("%s: README.md shows no configuration", s.Name)
 		}
 		for _, b := range blocks {
-			var file struct {
-				Checks map[string]strictyaml.Section `yaml:"checks"`
-			}
-			if !strings.HasPrefix(b[1], "checks:") {
+			sections := map[string]strictyaml.Section{}
+			switch {
+			case strings.HasPrefix(b[1], "checks:"):
+				var file struct {
+					Checks map[string]strictyaml.Section `yaml:"checks"`
+				}
+				if err := checktest.Section(b[1]).Decode(&file); err != nil {
+					t.Errorf("%s: README.md: %v in\n%s", s.Name, err, b[1])
+				}
+				sections = file.Checks
+			case s.TopLevel && strings.HasPrefix(b[1], s.Name+":"):
+				if err := checktest.Section(b[1]).Decode(&sections); err != nil {
+					t.Errorf("%s: README.md: %v in\n%s", s.Name, err, b[1])
+				}
+			default:
 				continue // a file of rules, or another part of the configuration
 			}
-			if err := checktest.Section(b[1]).Decode(&file); err != nil {
-				t.Errorf("%s: README.md: %v in\n%s", s.Name, err, b[1])
-			}
-			for name, section := range file.Checks {
-				i := slices.Index(Names(), name)
+			for name, section := range sections {
+				spec, i := find(name)
 				if i < 0 {
 					t.Errorf("%s: README.md configures %s, which is no check", s.Name, name)
 					continue
 				}
-				if _, err := Specs(nil)[i].New(section, env()); err != nil {
+				if _, err := spec.New(section, env()); err != nil {
 					t.Errorf("%s: README.md: %v in\n%s", s.Name, err, b[1])
 				}
 			}
@@ -188,11 +209,15 @@ func TestMetrics(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		form := regexp.MustCompile(`^milterd_` + s.Name + `_[a-z_]+_(total|seconds|bytes|ratio|info|timestamp_seconds)$`)
+		word := s.Name
+		if word == "signing" {
+			word = "dkim" // the half of it that signs: people look for the two in one place
+		}
+		form := regexp.MustCompile(`^milterd_` + word + `_[a-z_]+_(total|seconds|bytes|ratio|info|timestamp_seconds)$`)
 		text := readme(t, s.Name)
 		for _, name := range own {
 			if !form.MatchString(name) {
-				t.Errorf("%s: metric %s is not named milterd_%s_<what>_<unit or total>", s.Name, name, s.Name)
+				t.Errorf("%s: metric %s is not named milterd_%s_<what>_<unit or total>", s.Name, name, word)
 			}
 			if !strings.Contains(text, name) {
 				t.Errorf("%s: README.md does not mention %s", s.Name, name)

@@ -44,6 +44,9 @@ type Config struct {
 	Thresholds Thresholds `yaml:"thresholds"`
 	Headers    Headers    `yaml:"headers"`
 
+	// Policies treat a part of the mail otherwise. For several recipients the mildest treatment holds.
+	Policies []Policy `yaml:"policies"`
+
 	// Store is where milterd remembers what outlives a message. Change it when /var/lib is the wrong disk.
 	Store StoreAddr `yaml:"store"`
 
@@ -59,6 +62,12 @@ type Config struct {
 	OwnFault OwnFault `yaml:"own_fault"`
 
 	Limits Limits `yaml:"limits"`
+
+	// Lists are whom the operator trusts and whom not: the section of the check lists.
+	Lists Section `yaml:"lists"`
+
+	// Signing is whose mail is signed, and with which keys: the section of the check signing.
+	Signing Section `yaml:"signing"`
 
 	// Checks are the sections of the checks, by name. [Config.Check] finds one.
 	Checks map[string]Section `yaml:"checks"`
@@ -96,7 +105,15 @@ type Headers struct {
 }
 
 // Check gives the section of a check; the zero one, which decodes nothing, when the files do not mention it.
-func (c *Config) Check(name string) Section { return c.Checks[name] }
+func (c *Config) Check(name string) Section {
+	switch name {
+	case "lists":
+		return c.Lists
+	case "signing":
+		return c.Signing
+	}
+	return c.Checks[name]
+}
 
 // Section is the part of the configuration that a check decodes itself.
 type Section = strictyaml.Section

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"milterd/internal/strictyaml"
+	"milterd/internal/table"
 )
 
 // noPostfix is a host without /var/spool/postfix, whatever the host of the test has.
@@ -44,6 +45,8 @@ func testOptions() Options {
 }
 
 var same = cmp.Options{
+	// That what is printed has the same entries is seen in testdata.
+	cmp.Comparer(func(a, b table.Entries) bool { return a.IsZero() == b.IsZero() }),
 	cmpopts.IgnoreFields(Config{}, "Files"), cmpopts.IgnoreUnexported(Config{}), cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Prefix{}),
 	cmp.Comparer(func(a, b strictyaml.Section) bool { return a.Node().Kind() == b.Node().Kind() }),
 }
@@ -196,8 +199,8 @@ func TestSpellingsOfOthers(t *testing.T) {
 // TestEveryKeyMistyped deletes, inserts and swaps letters in every key, at every place, and wants the right advice.
 func TestEveryKeyMistyped(t *testing.T) {
 	keys := strictyaml.Keys(Config{})
-	// The one pair of keys a single letter apart: some slips may mean either, and then both are named.
-	rulesTime := regexp.MustCompile(`did you mean rule_time or rules_time\?$`)
+	// The pairs of keys that are so near that some slips may mean either; then both are named.
+	near := regexp.MustCompile(`did you mean (rule_time or rules_time|listen or lists|limits or lists)\?$`)
 	tries, ambiguous := 0, 0
 	for _, key := range keys {
 		steps := strings.Split(key, ".")
@@ -216,8 +219,8 @@ func TestEveryKeyMistyped(t *testing.T) {
 			_, err := Read("f", []byte(src.String()), testOptions())
 			want := fmt.Sprintf("f:%d:%d: %s%s: unknown key, did you mean %s?", len(steps), 2*len(steps)-1, outer, wrong, last)
 			got := fmt.Sprint(err)
-			if rulesTime.MatchString(got) {
-				got = rulesTime.ReplaceAllString(got, "did you mean "+last+"?")
+			if near.MatchString(got) {
+				got = near.ReplaceAllString(got, "did you mean "+last+"?")
 				ambiguous++
 			}
 			if got != want {

@@ -19,6 +19,8 @@ type Options struct {
 	Checks []string
 	// CheckAddr judges the address of a listening socket beyond its spelling; nil accepts all.
 	CheckAddr func(address string) error
+	// CheckStore judges the address of a server for the store; nil accepts all.
+	CheckStore func(address string) error
 	// Environ is the environment as [os.Environ] gives it: for ${env:NAME} and MILTERD_*. Nil is an empty one.
 	Environ []string
 	// MayBeAbsent is for the default path: without a main file, conf.d and the defaults are the configuration.
@@ -173,6 +175,12 @@ func (l *loader) finish() (*Config, error) {
 	l.errs.Add(root.Key("checks").KnownKeys(l.Checks...))
 	l.sockets(c, root)
 	l.rules(c, root.Key("rules"))
+	l.policies(c, root.Key("policies"))
+	if _, file := c.Store.Bolt(); !file && l.CheckStore != nil {
+		if err := l.CheckStore(string(c.Store)); err != nil {
+			l.errs.Add(root.Key("store").Errorf("%w", err))
+		}
+	}
 	if len(l.errs) > 0 {
 		l.sort()
 		return nil, l.errs

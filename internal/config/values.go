@@ -6,6 +6,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -142,24 +143,38 @@ func (s *Nameserver) DecodeYAML(n *strictyaml.Node) error {
 	return nil
 }
 
-// StoreAddr says which store: bolt:PATH, a file that one daemon owns.
+// StoreAddr says which store: bolt:PATH, a file that one daemon owns, or the address of a Redis or Valkey server, which
+// several share.
 type StoreAddr string
 
 const boltScheme = "bolt:"
 
-// DecodeYAML implements [strictyaml.Decoder]. The path becomes absolute or relative to the file.
+// DecodeYAML implements [strictyaml.Decoder]. A path becomes absolute or relative to the file. Whether the address of a
+// server is one, [Options.CheckStore] judges.
 func (s *StoreAddr) DecodeYAML(n *strictyaml.Node) error {
 	text, _ := n.Text()
+	if strings.HasPrefix(text, "redis") && strings.Contains(text, "://") {
+		*s = StoreAddr(text)
+		return nil
+	}
 	path, ok := strings.CutPrefix(text, boltScheme)
 	if !ok || path == "" || strings.ContainsRune(path, 0) {
-		return n.Expected("bolt:PATH, as bolt:/var/lib/milterd/state.db")
+		return n.Expected("bolt:PATH, as bolt:/var/lib/milterd/state.db, or redis://HOST:6379/0")
 	}
 	*s = StoreAddr(boltScheme + n.Beside(path))
 	return nil
 }
 
-// Path is the file.
-func (s StoreAddr) Path() string { return strings.TrimPrefix(string(s), boltScheme) }
+// Bolt is the path of the file; ok is false for a server.
+func (s StoreAddr) Bolt() (path string, ok bool) { return strings.CutPrefix(string(s), boltScheme) }
+
+// String gives the address without what may be a secret in it.
+func (s StoreAddr) String() string {
+	if u, err := url.Parse(string(s)); err == nil && u.User != nil {
+		return u.Redacted()
+	}
+	return string(s)
+}
 
 // AuthservID is a name for Authentication-Results.
 type AuthservID string

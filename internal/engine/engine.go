@@ -17,6 +17,7 @@ import (
 	"milterd/internal/config"
 	"milterd/internal/dns"
 	"milterd/internal/pipeline"
+	"milterd/internal/strictyaml"
 	"milterd/message"
 	"milterd/rules"
 	"milterd/scoring"
@@ -72,13 +73,14 @@ func Rules(cfg *config.Config, more ...rules.Source) (*rules.Set, error) {
 // those of rules.
 func FindingNames() []string {
 	var names []string
-	for _, f := range findings() {
+	for _, f := range Findings() {
 		names = append(names, f.Name)
 	}
 	return names
 }
 
-func findings() []checks.FindingSpec {
+// Findings returns what checks and milterd itself can report.
+func Findings() []checks.FindingSpec {
 	list := pipeline.Findings()
 	for _, s := range all.Specs(nil) {
 		list = append(list, s.Findings...)
@@ -105,7 +107,7 @@ func New(cfg *config.Config, h Host) (*Engine, error) {
 		common := checks.Common{Enabled: true, OnError: spec.OnError}
 		section := cfg.Check(spec.Name).Node()
 		errs = append(errs, section.Key("enabled").Decode(&common.Enabled), section.Key("on_error").Decode(&common.OnError))
-		if !common.Enabled {
+		if !common.Enabled || spec.TopLevel && section.Kind() == strictyaml.Null {
 			continue
 		}
 		if common.OnError != "" {
@@ -113,6 +115,8 @@ func New(cfg *config.Config, h Host) (*Engine, error) {
 		}
 		e.Specs = append(e.Specs, spec)
 	}
+	exceptions, err := exceptions(cfg, h)
+	errs = append(errs, err, exempted(cfg))
 	limits := &cfg.Limits
 	e.Pipeline, err = pipeline.New(pipeline.Options{
 		Specs:   e.Specs,
@@ -123,7 +127,7 @@ func New(cfg *config.Config, h Host) (*Engine, error) {
 			AuthservID: string(cfg.AuthservID),
 			Limits: checks.Limits{
 				FromBytes: int(limits.FromBytes), ScanBytes: int64(limits.ScanBytes), TextBytes: int(limits.TextBytes),
-				MIMEDepth: limits.MIMEDepth, MIMEParts: limits.MIMEParts, MIMEParams: limits.MIMEParameters,
+				MIMEDepth: limits.MIMEDepth, MIMEParts: limits.MIMEParts, MIMEParams: limits.MIMEParameters, URLs: limits.URLs,
 				RuleTime: limits.RuleTime, RulesTime: limits.RulesTime,
 				DKIMMaxSigs: limits.DKIMSignatures, DKIMMaxNames: limits.DKIMHeaderNames, ARCSets: limits.ARCSets,
 			},
@@ -133,8 +137,8 @@ func New(cfg *config.Config, h Host) (*Engine, error) {
 			Thresholds: message.Thresholds{
 				Greylist: threshold(cfg.Thresholds.Greylist), Junk: threshold(cfg.Thresholds.Junk), Reject: threshold(cfg.Thresholds.Reject),
 			},
-			OwnFault: scoring.OwnFault(cfg.OwnFault),
-			Rules:    set, Findings: findings(),
+			OwnFault: scoring.OwnFault(cfg.OwnFault), Exceptions: exceptions,
+			Rules:    set, Findings: Findings(),
 		}),
 		Roles: pipeline.Roles{
 			MyNetworks: cfg.Networks.MyNetworks, Relays: cfg.Networks.Relays, Fetchers: cfg.Networks.Fetchers,
