@@ -26,8 +26,8 @@ var notChecks = map[string]bool{"all": true, "checktest": true}
 // TestChecksAreListed wants a line in checks/all for each folder, and the reverse.
 func TestChecksAreListed(t *testing.T) {
 	listed := map[string]bool{}
-	for _, name := range all.Names() {
-		listed[name] = true
+	for _, spec := range all.Specs(nil) {
+		listed[spec.Name] = true
 	}
 	entries, err := os.ReadDir(filepath.Join(root, "checks"))
 	if err != nil {
@@ -76,7 +76,10 @@ func TestCheckRooms(t *testing.T) {
 // testSample wants an example that is a valid section and says what every key means.
 func testSample(t *testing.T, spec checks.Spec) {
 	t.Helper()
-	text := "checks:\n  " + spec.Name + ":\n    " + strings.ReplaceAll(strings.TrimSpace(spec.Sample), "\n", "\n    ") + "\n"
+	text := spec.Name + ":\n  " + strings.ReplaceAll(strings.TrimSpace(spec.Sample), "\n", "\n  ") + "\n"
+	if !spec.TopLevel {
+		text = "checks:\n  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ") + "\n"
+	}
 	cfg, err := config.Read("sample.yaml", []byte(text), config.Options{Checks: all.Names()})
 	if err != nil {
 		t.Fatalf("sample.yaml: %v", err)

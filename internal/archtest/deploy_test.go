@@ -92,7 +92,7 @@ func TestSameUser(t *testing.T) {
 
 // TestBenchScripts wants scripts that turn off every check but those of their name.
 func TestBenchScripts(t *testing.T) {
-	on := map[string][]string{"milterd-off": nil, "milterd-spf": {"spf"}, "milterd-auth": {"spf", "dkim", "arc", "dmarc"}}
+	on := map[string][]string{"milterd-off": nil, "milterd-spf": {"spf"}, "milterd-auth": {"spf", "dkim", "arc", "dmarc"}, "milterd-sign-rsa": nil}
 	for script, wanted := range on {
 		text := readDocument(t, "bench/extra.d/"+script)
 		for _, name := range all.Names() {

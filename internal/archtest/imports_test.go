@@ -30,8 +30,9 @@ var house = []room{
 	{"internal/match", nil},
 	{"internal/store", nil},
 	{"internal/store/*", []string{"internal/store"}},
-	{"rules", []string{"internal/strictyaml"}},
-	{"internal/config", []string{"internal/strictyaml"}},
+	{"rules", []string{"internal/strictyaml", "internal/match", "internal/table"}},
+	{"internal/table", []string{"internal/strictyaml"}}, // addresses, domains, networks in files
+	{"internal/config", []string{"internal/strictyaml", "internal/table"}},
 
 	// Protocols and formats. dmarc takes plain identifiers, so it needs neither
 	// dkim nor spf.
@@ -39,15 +40,24 @@ var house = []room{
 	{"dkim", []string{"message"}},
 	{"dmarc", []string{"message"}},
 	{"authres", []string{"message"}},
+	{"authres/authrestest", nil}, // what its tests share with the end-to-end tests
 	{"mime", []string{"message"}},
 	{"arc", []string{"message", "dkim", "authres"}},
 	{"internal/keys", []string{"message", "dkim"}}, // files of private keys
+
+	// What SpamAssassin's rules are written in and what they look at; the importer
+	// stands on both.
+	{"internal/spamassassin", []string{"internal/spamassassin/*", "rules"}},
+	{"internal/spamassassin/perlre", nil},
+	{"internal/spamassassin/view", []string{"internal/spamassassin/perlre", "mime", "rules"}},
 
 	// Checks report and never import each other; scoring decides.
 	{"checks", []string{"message", "authres"}},
 	{"checks/all", []string{"checks", "checks/*", "rules"}},
 	{"checks/checktest", slices.Concat([]string{"checks", "message", "rules", "internal/strictyaml"}, protocols)},
-	{"checks/*", slices.Concat([]string{"checks", "message", "mime", "authres", "rules", "internal/match"}, protocols)},
+	{"checks/signing", []string{"checks", "message", "dkim", "internal/keys", "internal/strictyaml"}}, // keys and tables lie in files
+	{"checks/arc", []string{"checks", "message", "authres", "arc", "dkim", "internal/keys"}},          // the sealing key lies in a file
+	{"checks/*", slices.Concat([]string{"checks", "message", "mime", "authres", "rules", "internal/match", "internal/table", "internal/spamassassin/*"}, protocols)},
 	{"scoring", []string{"checks", "message", "rules"}},
 
 	// The machinery: pipeline runs checks, bridge joins it to the wire, engine makes
@@ -55,15 +65,17 @@ var house = []room{
 	{"internal/pipeline", []string{"checks", "scoring", "authres", "message"}},
 	{"internal/bridge", []string{"milter", "internal/pipeline", "checks", "message"}},
 	{"internal/journal", []string{"internal/pipeline", "checks", "authres", "message"}},
-	{"internal/engine", []string{"internal/config", "internal/strictyaml", "internal/dns", "internal/store", "internal/store/*", "internal/pipeline",
+	{"internal/engine", []string{"internal/config", "internal/strictyaml", "internal/table", "internal/dns", "internal/store", "internal/store/*", "internal/pipeline",
 		"checks", "checks/all", "dmarc", "rules", "scoring", "message"}},
 
 	// What runs it: as a service, over files, for show.
-	{"internal/daemon", []string{"internal/bridge", "internal/pipeline", "internal/engine", "internal/journal", "internal/config", "internal/dns",
+	{"internal/rotation", []string{"internal/keys", "internal/dns", "internal/strictyaml", "dkim", "message"}}, // keys that take turns
+	{"internal/daemon", []string{"internal/rotation", "internal/bridge", "internal/pipeline", "internal/engine", "internal/journal", "internal/config", "internal/dns",
 		"internal/store", "internal/store/*", "checks", "checks/all", "milter", "rules", "message"}},
 	{"internal/mailbox", nil},
 	{"internal/scan", []string{"internal/mailbox", "internal/bridge", "internal/engine", "internal/pipeline", "milter", "message"}},
 	{"internal/demo", []string{"internal/daemon", "internal/config", "internal/dns/zone", "internal/pipeline", "checks/all", "milter", "rules", "message"}},
+	{"internal/opendkim", []string{"internal/keys", "dkim", "message"}}, // reads another program's configuration
 	{"cmd/milterd", anything}, // whatever its commands call
 
 	// What only tests use.
@@ -71,6 +83,7 @@ var house = []room{
 	{"internal/dns/dnstest", []string{"internal/dns/zone", "internal/dns"}},
 	{"milter/miltertest", []string{"milter"}},
 	{"integration", []string{"milter", "internal/dns/zone"}},
+	{"integration/peers", []string{"milter", "internal/dns/zone"}},
 	{"internal/archtest", nil},
 	{"internal/archtest/tally", nil},
 }

@@ -79,6 +79,7 @@ func logVerdict(log *slog.Logger, o *pipeline.Outcome) {
 	add("hold", v.HoldReason)
 	add("findings", names(v.Findings))
 	add("auth", results(o))
+	add("notes", notes(o))
 	add("failed", failures(o))
 	add("reply", v.Reply.String())
 	attrs = append(attrs, slog.Duration("took", o.Took.Round(10*time.Microsecond)))
@@ -105,6 +106,17 @@ func results(o *pipeline.Outcome) string {
 		b.WriteString(o.Auth[i].Method + "=" + o.Auth[i].Result)
 	}
 	return b.String()
+}
+
+// notes are what checks did to the message, or why they did not.
+func notes(o *pipeline.Outcome) string {
+	var all []string
+	for i := range o.Results {
+		if n := o.Results[i].Note; n != "" {
+			all = append(all, o.Results[i].Check+" "+n)
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 func failures(o *pipeline.Outcome) string {

@@ -30,7 +30,7 @@ func hostileOutcome(s string) *pipeline.Outcome {
 		Verdict: message.Verdict{Action: message.Action(s), Would: message.Action(s), DecidedBy: s, Mitigation: s, HoldReason: s,
 			Reply: message.Reply{Code: 550, Enhanced: "5.7.1", Text: s}, Findings: []message.Finding{{Name: s}, {Name: s}}},
 		Auth:    []authres.Method{{Method: s, Result: s}},
-		Results: []checks.Result{{Check: s, Err: errors.New(s)}, {Check: s, Err: fmt.Errorf("wrapped: %w", errors.New(s))}},
+		Results: []checks.Result{{Check: s, Err: errors.New(s), Note: s}, {Check: s, Err: fmt.Errorf("wrapped: %w", errors.New(s))}},
 	}
 }
 
@@ -150,14 +150,14 @@ func TestVerdictLine(t *testing.T) {
 		Verdict: message.Verdict{Action: message.Accept, Would: message.RejectMail, Score: 12.4, DecidedBy: "score", Mitigation: "observe",
 			Findings: []message.Finding{{Name: "SPF_FAIL"}, {Name: "BAYES_99"}}},
 		Auth:    []authres.Method{{Method: "spf", Result: "fail"}, {Method: "dmarc", Result: "none"}},
-		Results: []checks.Result{{Check: "spf"}, {Check: "clamav", Err: errors.New("connection refused")}},
+		Results: []checks.Result{{Check: "spf"}, {Check: "signing", Note: "signed: d=b.test"}, {Check: "clamav", Err: errors.New("connection refused")}},
 		Took:    182 * time.Millisecond,
 	}
 	var b bytes.Buffer
 	logVerdict(newLogger(&b, config.LogText, slog.LevelInfo), o)
 	_, line, _ := strings.Cut(b.String(), " ") // the time
 	const want = `level=INFO msg=verdict qid=4bVxYz id=k7q2m9zt4w1c role=inbound client=192.0.2.7 helo=mx.b.test from=<a@b.test> rcpts=2 ` +
-		`action=accept would=reject score=12.4 by=score mitigated=observe findings=SPF_FAIL,BAYES_99 auth="spf=fail,dmarc=none" failed="clamav: connection refused" took=182ms` + "\n"
+		`action=accept would=reject score=12.4 by=score mitigated=observe findings=SPF_FAIL,BAYES_99 auth="spf=fail,dmarc=none" notes="signing signed: d=b.test" failed="clamav: connection refused" took=182ms` + "\n"
 	if line != want {
 		t.Errorf("got  %swant %s", line, want)
 	}

@@ -52,6 +52,9 @@ func (r *Record) Explain(w io.Writer) {
 	}
 	e.findings(r.Findings)
 	for _, c := range r.Checks {
+		if c.Note != "" {
+			e.line(c.Name, "%s", plain(c.Note))
+		}
 		if c.Error != "" {
 			e.line("failed", "%s after %.1f ms: %s", c.Name, c.MS, plain(c.Error))
 		}

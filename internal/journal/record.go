@@ -59,6 +59,8 @@ type Check struct {
 	Outcome checks.Outcome `json:"outcome"`
 	MS      float64        `json:"ms"`
 	Error   string         `json:"error"`
+	// Note says what the check did to the message, or why it did not.
+	Note string `json:"note,omitempty"`
 }
 
 // Bounds on what is kept of one message. They keep a sender of monsters from
@@ -105,7 +107,7 @@ func NewRecord(o *pipeline.Outcome, subjects bool) *Record {
 	}
 	for i := range o.Results {
 		res := &o.Results[i]
-		c := Check{Name: res.Check, Outcome: res.Ended(), MS: milliseconds(res.Took)}
+		c := Check{Name: res.Check, Outcome: res.Ended(), MS: milliseconds(res.Took), Note: text(res.Note)}
 		if res.Err != nil {
 			c.Error = text(res.Err.Error())
 		}

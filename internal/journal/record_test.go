@@ -186,7 +186,7 @@ func hostile(s string) *pipeline.Outcome {
 	for i := range 1000 {
 		o.Edits = append(o.Edits, message.Edit{Op: message.Delete, Index: i, Name: s})
 	}
-	o.Results[0].Err = errors.New(s)
+	o.Results[0].Err, o.Results[0].Note = errors.New(s), s
 	return o
 }
 
@@ -236,7 +236,7 @@ func FuzzRecord(f *testing.F) {
 		if again, err := json.Marshal(got); err != nil || !bytes.Equal(again, line) {
 			t.Fatalf("written %q\nread    %q, %v", line, again, err)
 		}
-		for _, kept := range []string{got.Helo, got.From, got.Subject, got.MessageID, got.QueueID, got.Findings[0].Detail, got.Checks[0].Error} {
+		for _, kept := range []string{got.Helo, got.From, got.Subject, got.MessageID, got.QueueID, got.Findings[0].Detail, got.Checks[0].Error, got.Checks[0].Note} {
 			if len(kept) > 3*maxText {
 				t.Fatalf("%d bytes kept", len(kept))
 			}

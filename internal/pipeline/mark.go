@@ -20,7 +20,8 @@ var markEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPa
 // mark returns the value of X-Milterd-Id: the transaction id and a keyed tag
 // over it and the parts of the header that a content filter leaves alone. The
 // tag proves that the field is ours; the binding, that it belongs to this
-// message.
+// message. A mailing list of ours adds its List-Id: what it sends is new mail of
+// ours and not the mail that it got coming back.
 func (p *Pipeline) mark(m *message.Message) string {
 	return m.ID + " " + p.markTag(m.ID, m.Header)
 }
@@ -28,7 +29,7 @@ func (p *Pipeline) mark(m *message.Message) string {
 func (p *Pipeline) markTag(id string, h *message.Header) string {
 	mac := hmac.New(sha256.New, p.o.MarkKey)
 	mac.Write([]byte(id))
-	for _, name := range []string{"Message-ID", "Date", "From"} {
+	for _, name := range []string{"Message-ID", "Date", "From", "List-Id", "List-Post", "Mailing-List"} {
 		mac.Write([]byte("\x00" + name))
 		for v := range h.All(name) {
 			mac.Write([]byte("\x00"))

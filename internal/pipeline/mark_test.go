@@ -75,6 +75,11 @@ func TestSeen(t *testing.T) {
 		{"of another message: Message-ID", p, replace("Message-ID", " <2@x.test>"), false},
 		{"of another message: From", p, replace("From", " Bob <bob@x.test>"), false},
 		{"of another message: Date", p, replace("Date", " Sat, 21 Nov 2026 12:00:00 +0000"), false},
+		{"of a mailing list of ours", p, func(m *message.Message) {
+			withFields(m, func(f []message.Field) []message.Field {
+				return append(f, message.Field{Name: "List-Id", Value: " <dev.x.test>"})
+			})
+		}, false},
 		{"a second From", p, func(m *message.Message) {
 			withFields(m, func(f []message.Field) []message.Field {
 				return append(f, message.Field{Name: "From", Value: " b@x.test"})
