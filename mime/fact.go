@@ -11,7 +11,8 @@ import (
 // programs write most of them, and rules give them points.
 //
 // The names are findings: they appear in rules and in the journal, so they do
-// not change.
+// not change. Those that begin with HTML_ and URL_ are of what is shown, not of
+// how it is packed.
 type Fact uint8
 
 // The facts, in the order of the table below, which says what each means.
@@ -53,6 +54,23 @@ const (
 	LimitHeader
 	LimitText
 	LimitDecode
+	LimitHTML
+	LimitURLs
+	HTMLHidden
+	HTMLForm
+	HTMLScript
+	HTMLFrame
+	HTMLRefresh
+	HTMLBase
+	URLDisplayedOther
+	URLUserinfo
+	URLAddress
+	URLOddAddress
+	URLInternational
+	URLDisguisedHost
+	URLBadHost
+	URLOddSyntax
+	URLDefanged
 	factCount
 )
 
@@ -101,6 +119,23 @@ var facts = [factCount]struct {
 	LimitHeader:          {"MIME_LIMIT_HEADER", false, "the header of a part has more than header_fields fields or header_bytes bytes; the rest was ignored"},
 	LimitText:            {"MIME_LIMIT_TEXT", false, "there is more text than text_bytes; the rest was not decoded"},
 	LimitDecode:          {"MIME_LIMIT_DECODE", false, "encoded messages inside encoded messages were not opened any further"},
+	LimitHTML:            {"MIME_LIMIT_HTML", false, "elements of HTML nested deeper, or a style sheet longer, than is looked at; hidden text may count as visible"},
+	LimitURLs:            {"MIME_LIMIT_URLS", false, "there are more than limits.urls URLs; the rest was ignored"},
+	HTMLHidden:           {"HTML_HIDDEN_TEXT", false, "text in HTML does not show"},
+	HTMLForm:             {"HTML_FORM", false, "a form in HTML asks its reader to fill it in"},
+	HTMLScript:           {"HTML_SCRIPT", false, "a script in HTML, which no mail program runs"},
+	HTMLFrame:            {"HTML_FRAME", false, "a frame or an embedded object in HTML, which no mail program shows"},
+	HTMLRefresh:          {"HTML_REFRESH", false, "a page that sends its reader on to another by itself"},
+	HTMLBase:             {"HTML_BASE", false, "a page that says where its relative URLs begin"},
+	URLDisplayedOther:    {"URL_DISPLAYED_OTHER", false, "the text of a link shows another domain than the one the link leads to"},
+	URLUserinfo:          {"URL_USERINFO", false, "a URL has a user name in front of its host, which may look like the host"},
+	URLAddress:           {"URL_ADDRESS", false, "the host of a URL is an IP address"},
+	URLOddAddress:        {"URL_ODD_ADDRESS", false, "the IP address of a URL is written in an unusual way: as one number, octal, hexadecimal"},
+	URLInternational:     {"URL_INTERNATIONAL", false, "the host of a URL is an internationalised name"},
+	URLDisguisedHost:     {"URL_DISGUISED_HOST", false, "the host of a URL is written with percent signs, wide or invisible characters, or a dot at its end"},
+	URLBadHost:           {"URL_BAD_HOST", false, "a URL has no host, or one that cannot be one"},
+	URLOddSyntax:         {"URL_ODD_SYNTAX", false, "a URL has backslashes or a wrong number of slashes in front of its host; browsers forgive it"},
+	URLDefanged:          {"URL_DEFANGED", false, "a URL is written with hxxp, so that nobody can follow it by accident"},
 }
 
 // String returns the name of the finding, such as MIME_MISSING_END.

@@ -2,6 +2,8 @@ package mime
 
 import (
 	"bytes"
+	"cmp"
+	"slices"
 	"strings"
 )
 
@@ -47,8 +49,9 @@ func (w *walker) header(p *Part, from int) (body int) {
 		if colon >= 0 && bytes.ContainsFunc(text[:nameEnd], func(r rune) bool { return r >= 0x80 }) {
 			p.Facts.add(BadHeader)
 		}
-		isField, continues := colon >= 0, text[0] == ' ' || text[0] == '\t'
-		if !isField && !(continues && at > from) && !(at == from && isMailboxLine(text)) {
+		isField, continues := colon >= 0, (text[0] == ' ' || text[0] == '\t') && (passed || len(w.spans) > 0)
+		mailbox := at == from && isMailboxLine(text)
+		if !isField && !continues && !mailbox {
 			p.Facts.add(BadHeader)
 			if !looked && !bytes.HasPrefix(text, dashes) {
 				lastMIME, looked = w.lastMIME(next), true
@@ -69,7 +72,7 @@ func (w *walker) header(p *Part, from int) (body int) {
 			w.spans = append(w.spans, span{at, at + nameEnd, at + colon + 1, at + len(text)})
 			passed = false
 		case !continues:
-			passed = true
+			passed = !mailbox
 		case !passed && len(w.spans) > 0:
 			w.spans[len(w.spans)-1].end = at + len(text)
 		}
@@ -159,10 +162,27 @@ func (w *walker) keepFields(p *Part, from int) {
 	}
 }
 
+// variants are the values of one field that say different things, in their
+// order. More than these nobody reads.
+type variants [4]string
+
+// note keeps a value that is not there yet.
+func (v *variants) note(value string) {
+	for i, there := range v {
+		if there == "" {
+			v[i] = value
+			return
+		}
+		if strings.EqualFold(strings.TrimSpace(value), strings.TrimSpace(there)) {
+			return
+		}
+	}
+}
+
 // readFields sets what the MIME fields of p's header say.
 func (w *walker) readFields(p *Part) {
-	var types, encodings, dispositions [2]string // the first, and the first that differs
-	var multiparts string
+	var types, encodings, dispositions variants
+	multiparts := ""
 	for i := range p.Header {
 		f := &p.Header[i]
 		if len(f.Name) <= len(contentPrefix) || !strings.EqualFold(f.Name[:len(contentPrefix)], contentPrefix) {
@@ -170,73 +190,89 @@ func (w *walker) readFields(p *Part) {
 		}
 		switch name := f.Name[len(contentPrefix):]; {
 		case strings.EqualFold(name, "Type"):
-			note(&types, f.Value)
+			types.note(f.Value)
 			if multiparts == "" && startsWithMultipart(f.Value) {
 				multiparts = f.Value
 			}
 		case strings.EqualFold(name, "Transfer-Encoding"):
-			note(&encodings, f.Value)
+			encodings.note(f.Value)
 		case strings.EqualFold(name, "Disposition"):
-			note(&dispositions, f.Value)
+			dispositions.note(f.Value)
 		}
 	}
 	for _, field := range []struct {
-		values [2]string
+		values variants
 		fact   Fact
 	}{{types, DuplicateType}, {encodings, DuplicateEncoding}, {dispositions, DuplicateDisposition}} {
 		if field.values[1] != "" {
 			p.Facts.add(field.fact)
 		}
 	}
-	if multiparts != "" {
-		types[0] = multiparts
-	}
-
 	p.Type = "text/plain"
 	if p.Parent != nil && p.Parent.Type == "multipart/digest" {
 		p.Type = "message/rfc822" // RFC 2046, section 5.1.5
 	}
-	if types[0] != "" {
-		m := parseMedia(types[0], w.limits.Parameters)
-		p.Params, p.boundaries = m.params, m.boundaries
-		p.Facts |= m.facts
-		if m.value = mediaType(m.value, &p.Facts); m.value != "" {
-			p.Type = m.value
-		}
-	}
-	for _, b := range p.boundaries {
-		if p.IsMultipart() && !goodBoundary(b) {
-			p.Facts.add(BadBoundary)
-		}
-	}
-	if len(p.boundaries) > 1 && p.IsMultipart() {
-		p.Facts.add(DuplicateBoundary)
-	}
+	w.contentType(p, cmp.Or(multiparts, types[0]))
 	if encodings[0] != "" {
 		p.Encoding = encoding(encodings[0], &p.Facts)
 	}
-	p.Filename = lookup(p.Params, "name")
+	typeNames := p.Names
+	p.Names = nil
 	if dispositions[0] != "" {
 		m := parseMedia(dispositions[0], w.limits.Parameters)
 		p.Disposition = m.value
 		p.Facts |= m.facts
-		if name := lookup(m.params, "filename"); name != "" {
-			if p.Filename != "" && extension(p.Filename) != extension(name) {
-				p.Facts.add(ConflictingNames)
-			}
+		p.addNames(lookup(m.params, "filename"))
+		p.addNames(m.names...)
+	}
+	p.addNames(typeNames...)
+	if types[1] != "" || dispositions[1] != "" {
+		// Some programs take another field than we do.
+		for _, other := range slices.Concat(dispositions[1:], types[:]) {
+			p.addNames(parseMedia(other, w.limits.Parameters).names...)
+		}
+	}
+	for i, name := range p.Names {
+		if i == 0 {
 			p.Filename = name
+		} else if extension(name) != extension(p.Filename) {
+			p.Facts.add(ConflictingNames)
 		}
 	}
 }
 
-// note keeps the first value of a field, and the first that says something
-// else.
-func note(values *[2]string, value string) {
-	switch {
-	case values[0] == "":
-		values[0] = value
-	case values[1] == "" && !strings.EqualFold(strings.TrimSpace(value), strings.TrimSpace(values[0])):
-		values[1] = value
+// contentType sets what a Content-Type field says.
+func (w *walker) contentType(p *Part, field string) {
+	if field == "" {
+		return
+	}
+	m := parseMedia(field, w.limits.Parameters)
+	p.Params, p.boundaries = m.params, m.boundaries
+	p.Facts |= m.facts
+	if m.value = mediaType(m.value, &p.Facts); m.value != "" {
+		p.Type = m.value
+	}
+	p.addNames(lookup(m.params, "name"))
+	p.addNames(m.names...)
+	if !p.IsMultipart() {
+		return
+	}
+	for _, b := range p.boundaries {
+		if !goodBoundary(b) {
+			p.Facts.add(BadBoundary)
+		}
+	}
+	if len(p.boundaries) > 1 {
+		p.Facts.add(DuplicateBoundary)
+	}
+}
+
+// addNames notes the names of an attachment, each once.
+func (p *Part) addNames(names ...string) {
+	for _, name := range names {
+		if name != "" && !slices.Contains(p.Names, name) {
+			p.Names = append(p.Names, name)
+		}
 	}
 }
 

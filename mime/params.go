@@ -11,6 +11,7 @@ type media struct {
 	value      string // in lower case
 	params     []Param
 	boundaries []string // the first and the last boundary, where they differ
+	names      []string // of an attachment, in all readings, the one that counts first
 	facts      Facts
 }
 
@@ -95,55 +96,79 @@ func (m *media) join(name string, raw []rawParam) string {
 	var plain, whole, continued string
 	var sections []rawParam
 	plains := 0
+	isName := name == "name" || name == "filename"
+	var others []string // names besides the three
 	for _, r := range raw {
 		switch {
 		case r.name != name:
 		case r.section >= 0:
 			sections = append(sections, r)
 		case r.extended:
-			whole = decodeExtended(r.value)
+			value := decodeExtended(r.value)
+			if whole != "" && value != whole {
+				m.facts.add(DuplicateParameter)
+				others = append(others, whole)
+			}
+			whole = value
 		default:
 			if plains++; plains == 1 {
 				plain = r.value
 			} else if r.value != plain {
 				m.facts.add(DuplicateParameter)
+				others = append(others, r.value)
 			}
 		}
 	}
-	if isName := name == "name" || name == "filename"; isName && plain != "" {
+	if isName {
 		// Encoded words are not for parameters (RFC 2047, section 5), and
 		// common there.
 		plain = DecodeWords(plain)
+		for i := range others {
+			others[i] = DecodeWords(others[i])
+		}
 	}
 	if len(sections) > 0 {
-		continued = m.continuation(sections)
+		continued = m.continuation(sections, isName)
 	}
 	value := plain
-	for _, better := range []string{continued, whole} {
-		if better == "" {
-			continue
+	for _, better := range [...]string{continued, whole} {
+		if better != "" {
+			value = better
 		}
-		if value != "" && extension(value) != extension(better) && (name == "name" || name == "filename") {
-			m.facts.add(ConflictingNames)
-		}
-		value = better
+	}
+	if isName {
+		m.addNames(value, continued, plain)
+		m.addNames(others...)
 	}
 	return value
 }
 
+// addNames notes the names of an attachment, each once.
+func (m *media) addNames(names ...string) {
+	for _, name := range names {
+		if name != "" && !slices.Contains(m.names, name) {
+			m.names = append(m.names, name)
+		}
+	}
+}
+
 // continuation joins the sections of a value (RFC 2231, section 3), up to the
-// first that is missing. The first one names the charset (section 4.1).
-func (m *media) continuation(sections []rawParam) string {
+// first that is missing. The first one names the charset (section 4.1). The rest
+// of the name of an attachment is another name: a program may join all there are.
+func (m *media) continuation(sections []rawParam, isName bool) string {
 	slices.SortStableFunc(sections, func(a, b rawParam) int { return a.section - b.section })
 	var b strings.Builder
-	label := ""
+	label, gap := "", -1
 	for i, s := range sections {
 		if i > 0 && s.section == sections[i-1].section {
 			m.facts.add(DuplicateParameter)
 			continue
 		}
-		if i == 0 && s.section != 0 || i > 0 && s.section != sections[i-1].section+1 {
+		if gap < 0 && (i == 0 && s.section != 0 || i > 0 && s.section != sections[i-1].section+1) {
 			m.facts.add(BadParameter)
+			gap = b.Len()
+		}
+		if gap >= 0 && !isName {
 			break
 		}
 		if !s.extended {
@@ -156,7 +181,13 @@ func (m *media) continuation(sections []rawParam) string {
 		}
 		b.Write(decodePercent(value))
 	}
-	text, _ := toUTF8([]byte(b.String()), label)
+	if gap < 0 {
+		gap = b.Len()
+	} else if isName {
+		all, _ := toUTF8([]byte(b.String()), label)
+		defer m.addNames(all)
+	}
+	text, _ := toUTF8([]byte(b.String()[:gap]), label)
 	return text
 }
 

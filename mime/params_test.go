@@ -1,7 +1,9 @@
 package mime_test
 
 import (
+	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,6 +67,69 @@ func TestParameters(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A name that is well encoded is decoded to what it was, however it is cut into
+// pieces, as a parameter (RFC 2231) and as encoded words (RFC 2047).
+func FuzzNames(f *testing.F) {
+	f.Add("Grüße.pdf", uint8(1))
+	f.Add("a;b\"c\\'%41=?utf-8?q?x?=", uint8(3))
+	f.Add("日本 \r\n\t", uint8(200))
+	f.Fuzz(func(t *testing.T, name string, width uint8) {
+		name = strings.ToValidUTF8(name, "")
+		size := 1 + int(width)
+		if name == "" || len(name) > 40*size {
+			return
+		}
+		parameter, words := "a/b", ""
+		for i, rest := 0, name; rest != ""; i++ {
+			piece := rest[:min(size, len(rest))]
+			rest = rest[len(piece):]
+			mark := ""
+			if i == 0 {
+				mark = "utf-8''"
+			}
+			parameter += fmt.Sprintf(";\r\n name*%d*=%s", i, mark)
+			for _, c := range []byte(piece) {
+				parameter += fmt.Sprintf("%%%02X", c)
+			}
+			words += fmt.Sprintf("=?utf-8?b?%s?=\r\n ", base64.StdEncoding.EncodeToString([]byte(piece)))
+		}
+		p := typeOf(parameter)
+		if p.Filename != name || p.Param("name") != name || len(p.Names) != 1 || p.Facts != 0 {
+			t.Fatalf("%q became %q, %v", name, p.Names, p.Facts)
+		}
+		if got := mime.DecodeWords(words); got != name+" " {
+			t.Fatalf("%q as %q became %q", name, words, got)
+		}
+	})
+}
+
+// Whatever a field says, it is read to the end, and all names are kept.
+func FuzzParameters(f *testing.F) {
+	f.Add(` text/html; a=b;C="d e"; f = g `)
+	f.Add("a/b; name*0*=utf-8''%C3; name*1*=%BC; name=\"=?utf-8?q?x?=\"; filename*=''y (comment")
+	f.Fuzz(func(t *testing.T, field string) {
+		p := typeOf(field)
+		if p.Type != strings.ToLower(p.Type) || !strings.Contains(p.Type, "/") {
+			t.Fatalf("%q has type %q", field, p.Type)
+		}
+		for i, param := range p.Params {
+			if param.Name == "" || param.Name != strings.ToLower(param.Name) || p.Param(param.Name) == "" && param.Value != "" {
+				t.Fatalf("%q has parameter %d %q", field, i, param)
+			}
+			if isName := param.Name == "name" || param.Name == "filename"; isName && param.Value != "" && !slices.Contains(p.Names, param.Value) {
+				t.Fatalf("%q has name %q, and not among %q", field, param.Value, p.Names)
+			}
+		}
+		if (len(p.Names) > 0) != (p.Filename != "") || p.Filename != "" && p.Names[0] != p.Filename {
+			t.Fatalf("%q has name %q of %q", field, p.Filename, p.Names)
+		}
+		// More in the end changes nothing of what comes before it.
+		if more := typeOf(field + "; zz=1"); !p.Facts.Has(mime.BadParameter) && !strings.ContainsAny(field, `("=?`) && more.Type != p.Type {
+			t.Fatalf("%q is %q, with more %q", field, p.Type, more.Type)
+		}
+	})
 }
 
 func TestParameterLimit(t *testing.T) {

@@ -1,10 +1,6 @@
 package mime_test
 
 import (
-	"bytes"
-	"encoding/xml"
-	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -51,103 +47,6 @@ func read(t *testing.T, path string) []byte {
 	}
 	return data
 }
-
-// wanted reads the structure from X_decoded.xml: the files with the content of
-// all leaves, in order.
-func wanted(t *testing.T, path string) (contents []string) {
-	t.Helper()
-	dec := xml.NewDecoder(bytes.NewReader(read(t, path)))
-	dec.Strict = false
-	dec.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil }
-	for {
-		token, err := dec.Token()
-		if errors.Is(err, io.EOF) {
-			return contents
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if start, ok := token.(xml.StartElement); ok && strings.HasSuffix(start.Name.Local, "-body") {
-			for _, a := range start.Attr {
-				if a.Name.Local == "name" {
-					contents = append(contents, filepath.Join(filepath.Dir(path), a.Value))
-				}
-			}
-		}
-	}
-}
-
-// otherReadings are the messages that we read in another way than mime4j, on
-// purpose: what we take for the content of the one leaf that differs.
-var otherReadings = map[string]struct {
-	why  string
-	leaf int
-	want func(theirs string) string
-}{
-	"frag": {"base64 cut off in a group: mime4j drops the group, we decode its whole bytes", 4,
-		func(theirs string) string { return theirs + "5\xb1" }},
-	"multi-frag": {"the same", 3,
-		func(theirs string) string { return theirs + "j\a" }},
-	"hdr-fakeout": {"no blank line after the header: mime4j passes over the text up to one, we take it for the body", 0,
-		func(string) string {
-			return "The header is not properly terminated; the \"blank line\" \nactually has a space in it.\n\n"
-		}},
-	"basic-plain-with-bad-header-separator": {"the same", 0,
-		func(theirs string) string {
-			return "This is a very simple message with a simple body but the separator\nbetween header and body contains an additional space: \nCRLF<space>CRLF.\n\n" + theirs
-		}},
-	"malformedHeader-nocrlfcrlf": {"a line that is no field, and no field of MIME after it: mime4j passes over the line, we take it for the body", 0,
-		func(theirs string) string {
-			return "This is an invalid header\nAnotherHeader: is this an header or the first part of the body?\n\n" + theirs
-		}},
-	"malformedHeaderStartsBody-nocrlfcrlf": {"the same message in mime4j's other mode, which loses the line with a colon", 0,
-		func(theirs string) string {
-			return strings.Replace(theirs, "\n", "\nAnotherHeader: is this an header or the first part of the body?\n", 1)
-		}},
-	"malformedHeader-noheader": {"no header at all: mime4j sees no text", 0,
-		func(theirs string) string {
-			return theirs + "This is a simple message not having headers.\nThe whole text should be recognized as body.\n"
-		}},
-	"malformedHeaderStartsBody-noheader": {"the same message in mime4j's other mode, which sees one line", 0,
-		func(theirs string) string { return theirs + "The whole text should be recognized as body.\n" }},
-}
-
-// Every message of mime4j's collection has the leaves that mime4j finds, with
-// the same content.
-func TestMime4j(t *testing.T) {
-	dir := suite(t, "mime-mime4j")
-	messages, others := 0, 0
-	for _, path := range files(t, dir, ".msg") {
-		name := strings.TrimSuffix(filepath.Base(path), ".msg")
-		messages++
-		t.Run(name, func(t *testing.T) {
-			tree := mime.WalkMessage(read(t, path), mime.Limits{})
-			check(t, tree, defaults)
-			got := leaves(tree)
-			want := wanted(t, strings.TrimSuffix(path, ".msg")+"_decoded.xml")
-			if len(got) != len(want) {
-				t.Fatalf("%d leaves, want %d; facts %v", len(got), len(want), tree.Facts)
-			}
-			other, differs := otherReadings[name]
-			for i, p := range got {
-				content, _ := p.Content()
-				theirs := lines(read(t, want[i]))
-				if differs && i == other.leaf {
-					others++
-					theirs = []byte(other.want(string(theirs)))
-				}
-				if !bytes.Equal(lines(content), theirs) {
-					t.Errorf("leaf %d, %s, %v: %.300q, want %.300q", i, p.Type, p.Encoding, content, theirs)
-				}
-			}
-		})
-	}
-	if messages != 80 || others != len(otherReadings) {
-		t.Errorf("%d messages, %d of them read in another way", messages, others)
-	}
-}
-
-func lines(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")) }
 
 // enmime gives no expectations: these are the parts that one finds by reading
 // the messages, and what is wrong with them.

@@ -1,6 +1,7 @@
 package mime_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -43,16 +44,6 @@ func allFacts(tree *mime.Tree) string {
 	return strings.ReplaceAll(all.String(), "MIME_", "")
 }
 
-// leaves returns the parts that have content of their own.
-func leaves(tree *mime.Tree) (leaves []*mime.Part) {
-	for _, p := range tree.Parts {
-		if len(p.Children) == 0 && !p.IsMultipart() && !p.IsMessage() {
-			leaves = append(leaves, p)
-		}
-	}
-	return leaves
-}
-
 // check verifies what must hold for every tree.
 func check(t *testing.T, tree *mime.Tree, limits mime.Limits) {
 	t.Helper()
@@ -80,7 +71,7 @@ func check(t *testing.T, tree *mime.Tree, limits mime.Limits) {
 			t.Fatalf("part %d: text %q", i, text)
 		}
 		textBytes += len(text)
-		if p.Type == "text/html" {
+		if p.IsHTML() {
 			if visible := mime.HTMLText(text, 1000); len(visible) > 1000 || !utf8.ValidString(visible) {
 				t.Fatalf("part %d: visible text of %d bytes", i, len(visible))
 			}
@@ -103,4 +94,61 @@ func headerText(p *mime.Part) string {
 		b.WriteString(f.Value)
 	}
 	return b.String()
+}
+
+// checkWhole verifies that no byte of the message is lost: what is in no part is
+// a delimiter, a field, a preamble or an epilogue.
+func checkWhole(t *testing.T, tree *mime.Tree, message []byte) {
+	t.Helper()
+	if tree.Facts.Has(mime.LimitParts) || tree.Facts.Has(mime.EncodedMessage) {
+		return
+	}
+	// Slices of one array know where they begin by how much may follow.
+	start := func(raw []byte) int { return cap(message) - cap(raw) }
+	end := func(raw []byte) int { return start(raw) + len(raw) }
+	header := func(p *mime.Part, from int) {
+		const tolerated = 1<<mime.BadHeader | 1<<mime.LimitHeader
+		if p.Facts&tolerated != 0 {
+			return
+		}
+		var fields strings.Builder
+		for _, f := range p.Header {
+			fields.WriteString(f.Name + ":" + f.Value)
+		}
+		text := string(message[from:start(p.Raw)])
+		if line, rest, _ := strings.Cut(text, "\n"); strings.HasPrefix(strings.TrimPrefix(line, ">"), "From ") {
+			text = rest
+		}
+		if letters(text) != letters(fields.String()) {
+			t.Fatalf("header %q has fields %q", text, fields.String())
+		}
+	}
+	header(tree.Root, 0)
+	for _, p := range tree.Parts {
+		if len(p.Children) == 0 {
+			continue
+		}
+		if p.IsMessage() {
+			header(p.Children[0], start(p.Raw))
+			if end(p.Children[0].Raw) != end(p.Raw) {
+				t.Fatalf("a message ends at %d, its content at %d", end(p.Raw), end(p.Children[0].Raw))
+			}
+			continue
+		}
+		at := start(p.Raw) + len(p.Preamble)
+		for _, child := range p.Children {
+			gap := message[at:start(child.Raw)]
+			line, _, _ := bytes.Cut(bytes.TrimLeft(gap, "\r\n"), []byte("\n"))
+			if !bytes.HasPrefix(line, []byte("--")) {
+				t.Fatalf("between two parts: %q", gap)
+			}
+			header(child, min(at+bytes.Index(gap, line)+len(line)+1, start(child.Raw)))
+			at = end(child.Raw)
+		}
+		rest := bytes.TrimLeft(message[at:end(p.Raw)], "\r\n")
+		line, epilogue, _ := bytes.Cut(rest, []byte("\n"))
+		if len(rest) > 0 && (!bytes.HasPrefix(line, []byte("--")) || letters(string(epilogue)) != letters(string(p.Epilogue))) {
+			t.Fatalf("after the last part: %q, epilogue %q", rest, p.Epilogue)
+		}
+	}
 }

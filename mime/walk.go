@@ -30,8 +30,9 @@ func newWalker(buf []byte, limits Limits) (w *walker, root *Part) {
 	// An enclosed message in base64 takes three quarters of its size to decode,
 	// one in that three quarters of the rest: four times the whole is never
 	// reached, and honest mail nests one or two.
-	w = &walker{limits: limits.withDefaults(), buf: buf, tree: new(Tree), decodeBytes: 2*len(buf) + 64<<10}
+	w = &walker{limits: limits.withDefaults(), buf: buf, tree: new(Tree), spans: make([]span, 0, 32), decodeBytes: 2*len(buf) + 64<<10}
 	w.textBytes = w.limits.TextBytes
+	w.tree.limits = w.limits
 	w.tree.Root = w.add(nil)
 	return w, w.tree.Root
 }

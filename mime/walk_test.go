@@ -3,6 +3,7 @@ package mime_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,7 +14,10 @@ import (
 // crlf turns the LF of a Go string into CRLF.
 func crlf(s string) []byte { return []byte(strings.ReplaceAll(s, "\n", "\r\n")) }
 
-const mixed = "Content-Type: multipart/mixed; boundary=b\n\n"
+const (
+	mixed = "Content-Type: multipart/mixed; boundary=b\n\n"
+	html  = "Content-Type: text/html\n\n"
+)
 
 // Each message has the structure and, besides MIME_AMBIGUOUS, exactly the facts
 // named here. Together they show every fact there is.
@@ -51,6 +55,7 @@ var shapes = []struct {
 	{"delimiter after a bare CR", mixed + "--b\n\nhello\r--b\r\rhello\n--b--\n", "multipart/mixed(text/plain)", "BARE_CR"},
 
 	{"junk in a header", mixed + "--b\njunk\n more\nContent-Type: text/html\n\nhello\n--b--\n", "multipart/mixed(text/html)", "BAD_HEADER"},
+	{"folded line after a mailbox's", "Content-Type: message/rfc822\n\nFrom a@b.test Mon Nov 16 2026\n junk\nContent-Type: text/html\n\nhello\n", "message/rfc822(text/html)", "BAD_HEADER"},
 	{"8-bit field name", mixed + "--b\nContent-T\xffpe: text/html\n\nhello\n--b--\n", "multipart/mixed(text/plain)", "BAD_HEADER"},
 	{"body without a blank line", mixed + "--b\nContent-Type: text/html\nhello, world\n--b--\n", "multipart/mixed(text/html)", "BAD_HEADER,MISSING_BLANK_LINE"},
 	{"header cut off", mixed + "--b\nContent-Type: text/html\n--b--\n", "multipart/mixed(text/html)", "MISSING_BLANK_LINE"},
@@ -89,6 +94,25 @@ var shapes = []struct {
 	{"too large a header", "Content-Type: text/html\nA: " + strings.Repeat("x", 300<<10) + "\n y\n\nhello\n", "text/html", "LIMIT_HEADER"},
 	{"too large a folded header", "Content-Type: text/html\nA:\n" + strings.Repeat(" x\n", 100<<10) + "\nhello\n", "text/html", "LIMIT_HEADER"},
 	{"too much text", "Subject: x\n\n" + strings.Repeat("x", 1<<20+1), "text/plain", "LIMIT_TEXT"},
+	{"too many URLs", "Subject: x\n\n" + strings.Repeat("http://a.test/ ", 20001), "text/plain", "LIMIT_URLS"},
+	{"too deep HTML", html + strings.Repeat("<div>", 600), "text/html", "LIMIT_HTML"},
+
+	{"hidden text", html + "<p hidden>hello\n", "text/html", "HTML_HIDDEN_TEXT"},
+	{"form", html + "<form>hello</form>\n", "text/html", "HTML_FORM"},
+	{"script", html + "<script>hello</script>\n", "text/html", "HTML_SCRIPT"},
+	{"frame", html + "<iframe src=x></iframe>\n", "text/html", "HTML_FRAME"},
+	{"refresh", html + "<meta http-equiv=refresh content=\"0;url=http://a.test/\">\n", "text/html", "HTML_REFRESH"},
+	{"base", html + "<base href=\"http://a.test/\">\n", "text/html", "HTML_BASE"},
+	{"link to elsewhere", html + "<a href=\"http://a.test/\">example.com</a>\n", "text/html", "URL_DISPLAYED_OTHER"},
+	{"user name", "Subject: x\n\nhttp://bank.test@a.test/\n", "text/plain", "URL_USERINFO"},
+	{"address", "Subject: x\n\nhttp://192.0.2.1/\n", "text/plain", "URL_ADDRESS"},
+	{"odd address", "Subject: x\n\nhttp://0xC0000201/\n", "text/plain", "URL_ADDRESS,URL_ODD_ADDRESS"},
+	{"U-label", "Subject: x\n\nhttp://xn--mnchen-3ya.test/\n", "text/plain", "URL_INTERNATIONAL"},
+	{"disguise", "Subject: x\n\nhttp://%61.test/\n", "text/plain", "URL_DISGUISED_HOST"},
+	{"bad host", "Subject: x\n\nhttp://a..test/\n", "text/plain", "URL_BAD_HOST"},
+	{"backslashes", html + "<a href=\"http:\\\\a.test\\\">hello</a>\n", "text/html", "URL_ODD_SYNTAX"},
+	{"defanged", "Subject: x\n\nhxxp://a.test/\n", "text/plain", "URL_DEFANGED"},
+
 	{"too much decoding", nestedEncoded(3, 100<<10), "message/rfc822(message/rfc822(message/rfc822))", "ENCODED_MESSAGE,LIMIT_DECODE"},
 }
 
@@ -108,10 +132,13 @@ func TestShapes(t *testing.T) {
 				}
 				tree := mime.WalkMessage(message, mime.Limits{})
 				check(t, tree, defaults)
+				checkWhole(t, tree, message)
 				if got := outline(tree.Root); got != test.outline {
 					t.Errorf("parts %s, want %s", got, test.outline)
 				}
-				got := allFacts(tree)
+				_, shows := tree.VisibleText()
+				_, leads := tree.URLs()
+				got := joined(allFacts(tree), strings.ReplaceAll((shows|leads).String(), "MIME_", ""))
 				for name := range strings.SplitSeq(got, ",") {
 					shown[name] = true
 				}
@@ -123,13 +150,24 @@ func TestShapes(t *testing.T) {
 	}
 	for f := range mime.AllFacts() {
 		name, found := strings.CutPrefix(f.String(), "MIME_")
-		if !found || name != strings.ToUpper(name) || f.Doc() == "" || strings.Contains(f.Doc(), "\n") {
+		if !found && !strings.HasPrefix(name, "HTML_") && !strings.HasPrefix(name, "URL_") || name != strings.ToUpper(name) || f.Doc() == "" || strings.Contains(f.Doc(), "\n") {
 			t.Errorf("fact %q: %q", f, f.Doc())
 		}
 		if !shown[name] {
 			t.Errorf("no message shows %s", f)
 		}
 	}
+}
+
+// joined joins two lists of facts; those of decoding are in both.
+func joined(one, two string) string {
+	names := strings.Split(one, ",")
+	for name := range strings.SplitSeq(two, ",") {
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.TrimPrefix(strings.Join(names, ","), ",")
 }
 
 func TestFacts(t *testing.T) {
@@ -240,6 +278,7 @@ func FuzzWalk(f *testing.F) {
 		before := bytes.Clone(message)
 		tree := mime.WalkMessage(message, limits)
 		check(t, tree, limits)
+		checkWhole(t, tree, message)
 		if !bytes.Equal(before, message) {
 			t.Fatal("the message was changed")
 		}
