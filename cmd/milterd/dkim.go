@@ -13,7 +13,14 @@ import (
 )
 
 type dkimCmd struct {
-	Verify dkimVerifyCmd `cmd:"" help:"Verify the signatures of messages and explain what broke them."`
+	Genkey  dkimGenkeyCmd  `cmd:"" help:"Make the keys of a domain, and print what to publish."`
+	Dns     dkimDNSCmd     `cmd:"" name:"dns" help:"Print the DNS records of the keys."`
+	Status  dkimStatusCmd  `cmd:"" help:"Show each key: its stage, its age, what every name server shows of it."`
+	Rotate  dkimRotateCmd  `cmd:"" help:"Take one step: keys that the DNS shows begin to sign, those they replace retire."`
+	Testkey dkimTestkeyCmd `cmd:"" help:"See whether key files and DNS agree."`
+	Check   dkimCheckCmd   `cmd:"" help:"Sign a probe here, and have an independent program verify it from the DNS."`
+	Sign    dkimSignCmd    `cmd:"" help:"Print a message with the signatures that it would get."`
+	Verify  dkimVerifyCmd  `cmd:"" help:"Verify the signatures of messages and explain what broke them."`
 }
 
 type dkimVerifyCmd struct {

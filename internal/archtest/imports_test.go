@@ -73,6 +73,7 @@ var house = []room{
 	{"internal/daemon", []string{"internal/rotation", "internal/bridge", "internal/pipeline", "internal/engine", "internal/journal", "internal/config", "internal/dns",
 		"internal/store", "internal/store/*", "checks", "checks/all", "milter", "rules", "message"}},
 	{"internal/mailbox", nil},
+	{"internal/weights", []string{"checks", "checks/author", "checks/content", "checks/header", "message", "rules"}}, // what rules are worth, found in a corpus
 	{"internal/scan", []string{"internal/mailbox", "internal/bridge", "internal/engine", "internal/pipeline", "milter", "message"}},
 	{"internal/demo", []string{"internal/daemon", "internal/config", "internal/dns/zone", "internal/pipeline", "checks/all", "milter", "rules", "message"}},
 	{"internal/opendkim", []string{"internal/keys", "dkim", "message"}}, // reads another program's configuration

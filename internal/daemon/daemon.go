@@ -188,6 +188,11 @@ func (d *daemon) serve(ctx context.Context, cfg *config.Config, sockets *sockets
 	if sockets.control != nil {
 		services.Go(func() { d.serveHTTP(sockets.control, d.controlled(), stop) })
 	}
+	if !d.o.Ephemeral {
+		keeping, cancel := context.WithCancel(ctx)
+		defer cancel()
+		services.Go(func() { d.keepKeys(keeping) })
+	}
 	failed := make(chan error, len(sockets.milter))
 	var accepting sync.WaitGroup
 	for _, l := range sockets.milter {

@@ -27,6 +27,7 @@ type answer struct {
 	err     *net.DNSError // nil for OutcomeOK and OutcomeNoData
 	ttl     time.Duration // as the reply says; lives decides
 	overTCP bool
+	alias   bool // the records belong to another name, which this one is an alias of
 
 	// The records, of the one type that was asked for.
 	texts []string
@@ -70,7 +71,7 @@ func parse(m *mdns.Msg, k key) *answer {
 		return failure(k.name, OutcomeError, "CNAME loop")
 	}
 
-	a := &answer{outcome: OutcomeNoData}
+	a := &answer{outcome: OutcomeNoData, alias: !strings.EqualFold(owner, m.Question[0].Name)}
 	for _, rr := range m.Answer {
 		h := rr.Header()
 		if h.Rrtype != k.qtype || h.Class != mdns.ClassINET || !strings.EqualFold(h.Name, owner) {
@@ -159,6 +160,10 @@ func (a *answer) add(rr mdns.RR) (problem string) {
 		}
 		if hostName(rr.Ptr) && rr.Ptr != "." {
 			a.hosts = append(a.hosts, rr.Ptr)
+		}
+	case *mdns.NS:
+		if hostName(rr.Ns) && rr.Ns != "." {
+			a.hosts = append(a.hosts, rr.Ns)
 		}
 	default:
 		return malformed

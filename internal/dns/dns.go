@@ -94,7 +94,7 @@ type Options struct {
 
 // An Observation is what metrics may know of one look-up: closed sets only.
 type Observation struct {
-	Type     string // A, AAAA, TXT, MX or PTR
+	Type     string // A, AAAA, TXT, MX, NS or PTR
 	Outcome  Outcome
 	Duration time.Duration // zero where the cache answered
 	Cached   bool

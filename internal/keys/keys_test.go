@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -250,10 +251,13 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// realTemp is t.TempDir without links in it.
+// realTemp is t.TempDir without links in it, and closed to others.
 func realTemp(t *testing.T) string {
 	t.Helper()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err == nil {
+		err = os.Chmod(dir, 0o755) // whatever the umask is
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -420,6 +424,19 @@ func BenchmarkCacheGet(b *testing.B) {
 		if _, err := c.Get(path); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestExplain: what the system says becomes what to do about it.
+func TestExplain(t *testing.T) {
+	var unsafe *UnsafeError
+	err := explain("/etc/milterd/keys/it's/s.pem", &os.PathError{Op: "open", Path: "x", Err: syscall.EACCES})
+	if !errors.As(err, &unsafe) || !strings.HasPrefix(unsafe.Cure, "chgrp ") ||
+		!strings.HasSuffix(unsafe.Cure, ` '/etc/milterd/keys/it'\''s' '/etc/milterd/keys/it'\''s/s.pem' && chmod g+rx '/etc/milterd/keys/it'\''s' && chmod g+r '/etc/milterd/keys/it'\''s/s.pem'`) {
+		t.Errorf("%v", err)
+	}
+	if err := explain("/k/s.pem", &os.PathError{Op: "open", Path: "x", Err: syscall.EIO}); err.Error() != "/k/s.pem: input/output error" {
+		t.Errorf("%v", err)
 	}
 }
 

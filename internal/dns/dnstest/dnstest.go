@@ -14,6 +14,7 @@ package dnstest
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -63,12 +64,24 @@ const everything = "*"
 // Start starts a server for z, and ends it with the test.
 func Start(t testing.TB, z Zone) *Server {
 	t.Helper()
+	return start(t, z, zone.Serve)
+}
+
+// StartAt is Start at an address of loopback. Several servers can share a port:
+// 127.0.0.2:5353, 127.0.0.3:5353. Port 0 is a free one.
+func StartAt(t testing.TB, addr netip.AddrPort, z Zone) *Server {
+	t.Helper()
+	return start(t, z, func(h zone.Handler) (*zone.Server, error) { return zone.ServeAt(addr, h) })
+}
+
+func start(t testing.TB, z Zone, serve func(zone.Handler) (*zone.Server, error)) *Server {
+	t.Helper()
 	records, err := zone.New(z)
 	if err != nil {
 		t.Fatalf("dnstest: %v", err)
 	}
 	s := &Server{zone: records, lies: make(map[question][]Lie), asked: make(map[count]int)}
-	s.server, err = zone.Serve(s.handle)
+	s.server, err = serve(s.handle)
 	if err != nil {
 		t.Fatalf("dnstest: %v", err)
 	}

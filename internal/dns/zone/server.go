@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -48,24 +49,33 @@ func Serve(h Handler) (*Server, error) {
 	// this may take several tries.
 	var last error
 	for range 20 {
-		udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-		if err != nil {
-			return nil, err
+		s, err := ServeAt(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0), h)
+		if err == nil {
+			return s, nil
 		}
-		port := udp.LocalAddr().(*net.UDPAddr).Port
-		tcp, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
-		if err != nil {
-			last = err
-			udp.Close()
-			continue
-		}
-		s := &Server{handle: h, udp: udp, tcp: tcp, conns: make(chan struct{}, maxConns)}
-		s.ctx, s.stop = context.WithCancel(context.Background())
-		s.running.Go(s.serveUDP)
-		s.running.Go(s.serveTCP)
-		return s, nil
+		last = err
 	}
 	return nil, fmt.Errorf("no port free for UDP and TCP alike: %w", last)
+}
+
+// ServeAt starts a server at an address of its own, so that several can share a
+// port: all of 127.0.0.0/8 is loopback. Port 0 is a free one.
+func ServeAt(addr netip.AddrPort, h Handler) (*Server, error) {
+	udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
+	if err != nil {
+		return nil, err
+	}
+	bound := udp.LocalAddr().(*net.UDPAddr)
+	tcp, err := net.ListenTCP("tcp", &net.TCPAddr{IP: bound.IP, Port: bound.Port})
+	if err != nil {
+		udp.Close()
+		return nil, err
+	}
+	s := &Server{handle: h, udp: udp, tcp: tcp, conns: make(chan struct{}, maxConns)}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.running.Go(s.serveUDP)
+	s.running.Go(s.serveTCP)
+	return s, nil
 }
 
 // Addr returns host:port of the server.

@@ -5,7 +5,8 @@
 // It answers like a recursive server that knows only its own records: every
 // other name does not exist. CNAME records are followed within the zone,
 // wildcards work (RFC 4592), a name that exists only because others lie below it
-// has no records (NODATA).
+// has no records (NODATA). For a name at or below a SOA record of its own it
+// answers with authority, as a name server of that zone does.
 package zone
 
 import (
@@ -201,6 +202,7 @@ func (z *Zone) Answer(q *mdns.Msg) *mdns.Msg {
 	z.mu.RLock()
 	defer z.mu.RUnlock()
 	owner, qtype := q.Question[0].Name, q.Question[0].Qtype
+	m.Authoritative = z.soa(owner).Header().Name != "."
 	for seen := 0; ; seen++ {
 		records, exists := z.lookup(owner)
 		if !exists {
