@@ -3,9 +3,10 @@ package rules
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"regexp/syntax"
 	"strings"
+
+	"milterd/internal/match"
 )
 
 // Bounds of an expression. The time of a search grows with the size of its
@@ -13,28 +14,44 @@ import (
 const (
 	maxMatch   = 4096 // bytes
 	maxProgram = 5000 // instructions
+
+	// Of expressions for other programs' views of a message. Nobody writes such
+	// by hand: they are brought along with all letters that look alike in them.
+	maxImportedMatch   = 16 << 10
+	maxImportedProgram = 20000
 )
 
-// compile reads a match. The error says what to do instead.
-func compile(match string) (*regexp.Regexp, error) {
-	if match == "" {
-		return nil, errors.New("an empty expression matches everything, expected one that does not")
+// compile checks a match for a text. The error says what to do instead. needs
+// says that the expression needs backtracking, which may or may not be allowed.
+func compile(text Text, expr string, backtracking bool) (needs bool, err error) {
+	maxMatch, maxProgram := maxMatch, maxProgram
+	if text.View() != "" {
+		maxMatch, maxProgram = maxImportedMatch, maxImportedProgram
 	}
-	if len(match) > maxMatch {
-		return nil, fmt.Errorf("an expression of %d bytes, expected at most %d", len(match), maxMatch)
+	if expr == "" {
+		return false, errors.New("an empty expression matches everything, expected one that does not")
 	}
-	parsed, err := syntax.Parse(match, syntax.Perl)
+	if len(expr) > maxMatch {
+		return false, fmt.Errorf("an expression of %d bytes, expected at most %d", len(expr), maxMatch)
+	}
+	parsed, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil && backtracking {
+		if err := match.CheckBacktracking(expr); err != nil {
+			return true, fmt.Errorf("%s, expected an expression without conditions and recursion, its groups closed", strings.TrimPrefix(err.Error(), "match: "))
+		}
+		return true, nil
+	}
 	if err != nil {
-		return nil, errors.New(explain(match, err))
+		return false, errors.New(explain(expr, err))
 	}
 	program, err := syntax.Compile(parsed.Simplify())
 	if err != nil {
-		return nil, errors.New(explain(match, err))
+		return false, errors.New(explain(expr, err))
 	}
 	if len(program.Inst) > maxProgram {
-		return nil, fmt.Errorf("an expression of %d steps, expected at most %d: smaller repeat counts or fewer alternatives", len(program.Inst), maxProgram)
+		return false, fmt.Errorf("an expression of %d steps, expected at most %d: smaller repeat counts or fewer alternatives", len(program.Inst), maxProgram)
 	}
-	return regexp.Compile(match)
+	return false, nil
 }
 
 // foreign is what other engines have and RE2 has not, by how it begins.

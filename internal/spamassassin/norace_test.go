@@ -1,0 +1,5 @@
+//go:build !race
+
+package spamassassin
+
+const raceDetector = false
