@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"milterd/internal/strictyaml"
+	"milterd/internal/table"
 )
 
 // loader lays files over each other, then makes a Set of what came out.
@@ -17,10 +17,12 @@ type loader struct {
 	finding  map[string]bool
 
 	files  map[string]int // the place of each file in the order
-	order  []string       // of the rules, as they first came
+	proven map[string]bool
+	order  []string // of the rules, as they first came
 	rules  map[string]*definition
 	groups map[string]*members
 	scores map[string]given[float64]
+	tables map[string]*table.Table // the lists that were read, by path
 
 	set  Set
 	errs strictyaml.Errors
@@ -32,7 +34,9 @@ type loader struct {
 func newLoader(findings []string) *loader {
 	l := &loader{
 		findings: findings, finding: make(map[string]bool, len(findings)),
-		files: map[string]int{}, rules: map[string]*definition{}, groups: map[string]*members{}, scores: map[string]given[float64]{},
+		files: map[string]int{}, proven: map[string]bool{}, rules: map[string]*definition{}, groups: map[string]*members{}, scores: map[string]given[float64]{},
+		tables: map[string]*table.Table{},
+		set:    Set{Tests: map[string]Tests{}},
 	}
 	for _, name := range findings {
 		l.finding[name] = true
@@ -43,6 +47,7 @@ func newLoader(findings []string) *loader {
 // read lays one file over those before it.
 func (l *loader) read(s Source) {
 	l.files[s.Name] = len(l.files)
+	l.proven[s.Name] = s.Proven
 	n, err := strictyaml.Parse(s.Name, s.Text)
 	l.errs.Add(err)
 	if n == nil {
@@ -55,14 +60,15 @@ func (l *loader) read(s Source) {
 	here := map[string]strictyaml.Pos{}
 	for i := range f.Rules {
 		d := &f.Rules[i]
-		if !d.Name.ok() || !validName(d.Name.value) {
+		d.backtracking = f.Backtracking
+		if !d.name.ok() || !validName(d.name.value) {
 			l.unread = true
 			continue
 		}
-		name := d.Name.value
+		name := d.name.value
 		first, again := here[name]
-		if here[name] = d.Name.pos; again {
-			l.errs.Add(d.Name.errorf("%s given twice in a file, expected once (the first is in line %d)", name, first.Line))
+		if here[name] = d.name.pos; again {
+			l.errs.Add(d.name.errorf("%s given twice in a file, expected once (the first is in line %d)", name, first.Line))
 			continue
 		}
 		if below, ok := l.rules[name]; ok {
@@ -114,60 +120,40 @@ func (l *loader) finish() (*Set, error) {
 
 // rule checks one rule and adds it to the set.
 func (l *loader) rule(d *definition) {
-	r := Rule{Name: d.Name.value, Describe: d.Describe.value, Score: d.Score.value, State: cmp.Or(d.State.value, Active), Pos: d.Pos}
+	r := Rule{Name: d.name.value, Describe: d.describe.value, Score: d.score.value, State: cmp.Or(d.state.value, Active), Pos: d.Pos}
 	if l.finding[r.Name] {
-		l.errs.Add(d.Name.errorf("%s is what a check reports, expected another name (its weight stands under scores)", r.Name))
+		l.errs.Add(d.name.errorf("%s is what a check reports, expected another name (its weight stands under scores)", r.Name))
 		return
 	}
 	switch {
-	case d.text.ok() && d.When.ok():
-		place := d.When
+	case d.text.ok() && d.when.ok():
+		place := d.when
 		if l.files[d.text.pos.File] > l.files[place.pos.File] { // where it can be changed
 			place.pos, place.path = d.text.pos, d.text.path
 		}
 		l.errs.Add(place.errorf("%s has a when and a text (%s), expected one of them", r.Name, d.text.value))
-	case d.When.ok() && (d.Match.ok() || d.Exists.ok()):
-		l.errs.Add(d.When.errorf("%s has a when and a match or exists, which go with a text, expected one of them", r.Name))
-	case d.When.ok():
+	case d.when.ok() && d.condition.gives():
+		l.errs.Add(d.when.errorf("%s has a when and a match, exists or in, which go with a text, expected one of them", r.Name))
+	case d.when.ok():
 		l.composite(d, r)
 	case !d.text.ok():
-		l.errs.Add(d.Name.errorf("%s has no condition, expected a text (header, body, from_addr, ...) or when", r.Name))
-	case !d.Match.ok() && !d.Exists.ok():
-		l.errs.Add(d.text.errorf("%s says nothing about its text, expected match or exists", r.Name))
+		l.errs.Add(d.name.errorf("%s has no condition, expected a text (header, body, from_addr, ...) or when", r.Name))
+	case !d.condition.ok():
+		l.errs.Add(d.text.errorf("%s says nothing about its text, expected match, exists or in", r.Name))
 	default:
 		l.textRule(d, r)
 	}
 }
 
-func (l *loader) textRule(d *definition, r Rule) {
-	t := TextRule{Rule: r, Text: d.text.value, Match: d.Match.value, Exists: d.Exists.value}
-	switch t.Text {
-	case Header:
-		t.Header = d.Header.value
-	case HeaderRaw:
-		t.Header = d.HeaderRaw.value
-	}
-	var re *regexp.Regexp
-	if d.Match.ok() {
-		var err error
-		if re, err = compile(t.Match); err != nil {
-			l.errs.Add(d.Match.errorf("%s: %v", t.Name, err))
-			return
-		}
-	}
-	l.set.Texts = append(l.set.Texts, t)
-	l.runTests(d, func(test given[string]) (bool, error) { return t.hits(re, test.value), nil })
-}
-
 func (l *loader) composite(d *definition, r Rule) {
-	e, err := parseWhen(d.When.value)
+	e, err := parseWhen(d.when.value)
 	if err != nil {
-		l.errs.Add(d.When.errorf("%s: %v", r.Name, err))
+		l.errs.Add(d.when.errorf("%s: %v", r.Name, err))
 		return
 	}
 	c := Composite{Rule: r, Names: e.names(nil), when: e}
 	for _, name := range c.Names {
-		l.known(&d.When, name)
+		l.known(&d.when, name)
 	}
 	l.set.Composites = append(l.set.Composites, c)
 	l.runTests(d, func(test given[string]) (bool, error) { return c.hitsWith(test.value) })
@@ -276,5 +262,5 @@ func (l *loader) sortComposites() {
 // cycle reports a composite that names itself by way of others.
 func (l *loader) cycle(names []string) {
 	d := l.rules[names[0]]
-	l.errs.Add(d.When.errorf("a cycle: %s, expected rules that do not lead back to themselves", strings.Join(names, " -> ")))
+	l.errs.Add(d.when.errorf("a cycle: %s, expected rules that do not lead back to themselves", strings.Join(names, " -> ")))
 }

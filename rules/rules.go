@@ -22,34 +22,42 @@
 // A rule has a name and one condition. A text rule names a text and says what
 // it asks of it; a composite has a when. Everything else may be left out.
 //
-//	name      UPPER_SNAKE, unique; what the log, the journal and other rules call it
-//	describe  one line for people
-//	header: F         field F, each occurrence by itself, unfolded and decoded (RFC 2047)
-//	header_raw: F     the same as received: folds, encoded words, the blank after the colon
-//	body:             the decoded text parts, HTML as its reader sees it, joined by line feeds;
-//	                  a run of white space is one line feed if a line ends in it, else one blank
-//	envelope.from:    the reverse-path without brackets; the null sender is an empty text
-//	envelope.rcpt:    each forward-path without brackets
-//	from_addr:        each address of the From field
-//	from_name:        each display name of the From field, decoded
-//	client.name:      the client's verified name; none when there is none
-//	helo:             the argument of HELO or EHLO
-//	match     an expression that one of the texts must match: RE2 syntax, linear time;
-//	          ^ and $ are the ends of the whole text unless it says (?m)
-//	exists    instead of match: true, there is such a text; false, there is none
-//	when      an expression over names, see below
-//	score     points, from -1000 to 1000; without one the rule is a fact worth 0
-//	state     active; shadow: counted and shown, never scored, and seen by composites in
-//	          shadow only; off: not even run
-//	tests     what must hit and what must miss, see below
+//	name        UPPER_SNAKE, unique; what the log, the journal and other rules call it
+//	describe    one line for people
+//	header: F   the text, see [Kinds]; or body, from_addr, uri.host, ...
+//	match       an expression that one of the texts must match: RE2 syntax, linear time;
+//	            ^ and $ are the ends of the whole text unless it says (?m)
+//	in          instead of match: a list that must hold one of the texts
+//	exists      instead of match: true, there is such a text; false, there is none
+//	normalised  with match: true, the text is first freed of disguises; leet, of
+//	            digits that stand for letters as well
+//	times       with match: how many matches make a hit, in all texts together
+//	count       with match: how far matches are counted, for composites
+//	when        an expression over names, see below
+//	score       points, from -1000 to 1000; without one the rule is a fact worth 0
+//	state       active; shadow: counted and shown, never scored, and seen by composites in
+//	            shadow only; off: not even run
+//	tests       what must hit and what must miss, see below
 //
-// For a header the condition stands beside the text, as above. The other texts
-// may hold it instead: "body: {match: '(?i)lottery'}".
+// For a text that is named, as header fields are, the condition stands beside the
+// text, as above. The other texts may hold it instead: "body: {match: '(?i)lottery'}".
+//
+// A file that begins with "backtracking: true" may hold expressions that look
+// around and refer back. They are slow; that is for rules brought along from
+// elsewhere.
+//
+// # Lists
+//
+// What stands behind in is a list of mailbox addresses, domains (of an address or
+// the name itself), .domains (and all below) and networks, or the path of a file
+// with one of them a line, see package table. Of a header field each address in it
+// is looked for. Who searches follows the file when it changes.
 //
 // # When
 //
-// A name stands for 1 when that rule or finding hit and for 0 when it did not.
-// The composite hits when the result is not 0. Binding, from tight to loose:
+// A name stands for 1 when that rule or finding hit and for 0 when it did not; a
+// rule with count stands for the number of its matches. The composite hits when
+// the result is not 0. Binding, from tight to loose:
 //
 //	! -              not, minus
 //	*
@@ -67,7 +75,8 @@
 // fails stops the load. For a text rule a test is the text itself. For a header
 // rule it may also be header lines as they stand in a message, which is told by
 // their beginning with the name of the rule's field; with exists it always is.
-// For a composite a test is the names that hit, separated by blanks.
+// For a composite a test is the names that hit, separated by blanks; "A=3" is a
+// rule that counted three.
 //
 // # Several files
 //
@@ -79,7 +88,11 @@
 // names, nor what scoring does with the points.
 package rules
 
-import "milterd/internal/strictyaml"
+import (
+	"milterd/internal/match"
+	"milterd/internal/strictyaml"
+	"milterd/internal/table"
+)
 
 // Set is what a list of rule files says, found to be in order. It does not
 // change.
@@ -94,7 +107,13 @@ type Set struct {
 	// Scores are the weights of what checks report, by name of the finding. One
 	// that is not in it is worth 0.
 	Scores map[string]Score
+	// Tests are what the rules promise, by name of the rule.
+	Tests map[string]Tests
 }
+
+// Tests are the texts (of a composite: the names) that must make a rule hit, and
+// those that must not.
+type Tests struct{ Hit, Miss []string }
 
 // A Rule is what all rules have.
 type Rule struct {
@@ -115,31 +134,55 @@ const (
 	Off    State = "off"    // not run: to composites a rule that does not hit
 )
 
-// A TextRule looks at texts of one kind. It hits when one of them matches Match
-// or, without a Match, when there being one or not is as Exists says.
+// A TextRule looks at texts of one kind and asks one thing of them: Match, In,
+// or whether there is one at all.
 type TextRule struct {
 	Rule
 	Text   Text
-	Header string // the field's name, for Header and HeaderRaw
-	Match  string // an expression that regexp compiles, or empty
+	Header string // the name, for a text that is named
+	// Match is an expression that package match compiles, or empty.
+	Match string
+	// Backtracking says that Match may need more than RE2 has.
+	Backtracking bool
+	// Normalised is how the text is prepared before Match.
+	Normalised Normalised
+	// Times is how many matches make a hit, in all texts of the kind together:
+	// 1 or more.
+	Times int
+	// Count is how far matches are counted for composites, Times or more; 0
+	// where they see no more than that the rule hit.
+	Count int
+	// In is a list that must hold one of the texts; nil for other rules.
+	In *List
+	// Exists counts where there is neither Match nor In: true, there must be
+	// such a text; false, there must be none.
 	Exists bool
 }
 
-// Text is a kind of text that rules look at; its value is the key in the file.
-type Text string
+// Pattern is what package match searches for, under a number of the caller's.
+func (t *TextRule) Pattern(id int) match.Pattern {
+	return match.Pattern{ID: id, Expr: t.Match, Count: max(t.Times, t.Count), Backtracking: t.Backtracking}
+}
 
-// The texts, as the package comment explains them.
+// Normalised is how far a text is freed of disguises before it is searched, see
+// [match.Normalise].
+type Normalised string
+
+// The ways to prepare a text.
 const (
-	Header       Text = "header"
-	HeaderRaw    Text = "header_raw"
-	Body         Text = "body"
-	EnvelopeFrom Text = "envelope.from"
-	EnvelopeRcpt Text = "envelope.rcpt"
-	FromAddr     Text = "from_addr"
-	FromName     Text = "from_name"
-	ClientName   Text = "client.name"
-	Helo         Text = "helo"
+	AsItIs Normalised = ""
+	Plain  Normalised = "true" // look-alike letters, spacing, what does not show
+	Leet   Normalised = "leet" // and digits that stand for letters
 )
+
+// A List is addresses, domains and networks.
+type List struct {
+	// Entries are where they stand: in the rule, or in a file that may change
+	// while the rules do not. Who searches follows it.
+	Entries *table.Entries
+	// Table is what the list said when it was loaded.
+	Table *table.Table
+}
 
 // A Composite hits when its expression over other rules and findings says so.
 type Composite struct {

@@ -16,6 +16,9 @@ import (
 type Source struct {
 	Name string // as errors show it
 	Text []byte // YAML
+	// Proven says that the tests of these rules have passed, and the file has not
+	// changed since. They are run again for rules that a later file changes.
+	Proven bool
 }
 
 //go:embed shipped/*.yaml
@@ -29,6 +32,12 @@ func Shipped() []Source {
 		panic("rules: the embedded files cannot be read: " + err.Error())
 	}
 	return sources
+}
+
+// IsShipped says whether a file of that name is one of those that are built in.
+func IsShipped(name string) bool {
+	_, err := fs.Stat(shipped, name)
+	return err == nil
 }
 
 // Files reads rule files: each path is a file, or a directory whose *.yaml are

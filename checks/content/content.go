@@ -23,6 +23,7 @@ import (
 
 	"milterd/checks"
 	"milterd/internal/match"
+	"milterd/internal/spamassassin/perlre"
 	"milterd/mime"
 	"milterd/rules"
 )
@@ -64,11 +65,11 @@ func Spec(set *rules.Set) checks.Spec {
 
 // Costly returns the rules that have to be tried on the whole body of every
 // message, because they contain no word by which most messages could be passed
-// over. Other texts are a line or two, so their rules are never costly.
+// over. Texts of a line or two cost nothing.
 func Costly(set *rules.Set) []rules.TextRule {
 	var costly []rules.TextRule
 	for _, r := range set.Texts {
-		if r.State == rules.Off || r.Text != rules.Body || r.Match == "" {
+		if r.State == rules.Off || !r.Text.Kind().Long || r.Match == "" {
 			continue
 		}
 		if cost, err := match.Analyse(r.Match); err == nil && cost.Costly {
@@ -101,7 +102,7 @@ func newCheck(set *rules.Set, section checks.Section, env checks.Env) (checks.Ch
 	if set == nil {
 		set = new(rules.Set)
 	}
-	p, err := newPlan(set.Texts)
+	p, err := newPlan(set.Texts, env)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +110,7 @@ func newCheck(set *rules.Set, section checks.Section, env checks.Env) (checks.Ch
 	c := &check{plan: p, limits: limits{
 		scan: cmp.Or(l.ScanBytes, 64<<20),
 		text: cmp.Or(l.TextBytes, 1<<20),
-		mime: mime.Limits{Depth: l.MIMEDepth, Parts: l.MIMEParts, Parameters: l.MIMEParams, TextBytes: l.TextBytes},
+		mime: mime.Limits{Depth: l.MIMEDepth, Parts: l.MIMEParts, Parameters: l.MIMEParams, TextBytes: l.TextBytes, URLs: l.URLs},
 	}}
 	budget := match.Limits{Pattern: cmp.Or(l.RuleTime, 50*time.Millisecond), All: cmp.Or(l.RulesTime, 2*time.Second)}
 	c.runs.New = func() any { return match.NewRun(budget, env.Now) }
@@ -142,13 +143,20 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 // findings are the hits in the order of the rules, then what is odd about the
 // message.
 func (s *search) findings() []checks.Finding {
+	all := s.check.plan.rules
 	for _, hit := range s.run.Hits {
-		s.hits = append(s.hits, ruleHit{hit.ID, hit.Text})
+		if hit.Count >= all[hit.ID].Times {
+			s.hits = append(s.hits, ruleHit{hit.ID, hit.Text, hit.Count})
+		}
 	}
-	slices.SortFunc(s.hits, func(a, b ruleHit) int { return a.rule - b.rule })
+	slices.SortFunc(s.hits, func(a, b ruleHit) int { return a.number - b.number })
 	var found []checks.Finding
 	for _, hit := range s.hits {
-		found = append(found, checks.Finding{Name: s.check.plan.names[hit.rule], Detail: excerpt(hit.text)})
+		f := checks.Finding{Name: all[hit.number].Name, Detail: excerpt(shown(&all[hit.number], hit.text))}
+		if most := all[hit.number].Count; most > 0 {
+			f.Value = float64(min(hit.count, most))
+		}
+		found = append(found, f)
 	}
 	for fact := range s.facts.All() {
 		found = append(found, checks.Finding{Name: fact.String()})
@@ -175,18 +183,27 @@ func (s *search) tookTooLong() string {
 	if len(s.run.Slow) > 0 {
 		var list []string
 		for _, slow := range s.run.Slow {
-			list = append(list, fmt.Sprintf("%s %dms", s.check.plan.names[slow.ID], slow.Took.Milliseconds()))
+			list = append(list, fmt.Sprintf("%s %dms", s.check.plan.rules[slow.ID].Name, slow.Took.Milliseconds()))
 		}
 		parts = append(parts, "slow: "+names(list))
 	}
 	if len(s.run.Unfinished) > 0 {
 		var list []string
 		for _, id := range s.run.Unfinished {
-			list = append(list, s.check.plan.names[id])
+			list = append(list, s.check.plan.rules[id].Name)
 		}
 		parts = append(parts, "not finished: "+names(list))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// shown is what a hit was in the message. In SpamAssassin's view a text has a
+// character for each byte.
+func shown(r *rules.TextRule, text string) string {
+	if r.Text.View() == "sa" {
+		return perlre.Bytes(text)
+	}
+	return text
 }
 
 // maxExcerpt is the length of what a finding shows of a text, in bytes.

@@ -47,30 +47,6 @@ func FuzzExcerpt(f *testing.F) {
 	})
 }
 
-// Squeezed text has single spaces, loses no word, and squeezes to itself.
-func FuzzSqueeze(f *testing.F) {
-	f.Add(" a \t\r\n\n b\u00a0\u00a0c \xc2 d\xc2")
-	f.Fuzz(func(t *testing.T, text string) {
-		var once, twice strings.Builder
-		squeeze(&once, text)
-		got := once.String()
-		words := func(s string) []string {
-			return strings.FieldsFunc(strings.ReplaceAll(s, nbsp, " "), func(r rune) bool { return strings.ContainsRune(" \t\n\f\r", r) })
-		}
-		if !slices.Equal(words(text), words(got)) {
-			t.Fatalf("%q became %q", text, got)
-		}
-		for _, pair := range []string{"  ", " \n", "\n ", "\n\n", "\t", "\r", nbsp} {
-			if strings.Contains(got, pair) {
-				t.Fatalf("%q became %q", text, got)
-			}
-		}
-		if squeeze(&twice, got); twice.String() != got {
-			t.Fatalf("%q, squeezed again %q", got, twice.String())
-		}
-	})
-}
-
 // Whatever the message: findings are declared and stand once, what they show is
 // short, and the same message gives the same findings.
 func FuzzRun(f *testing.F) {

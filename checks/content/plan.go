@@ -4,80 +4,168 @@ import (
 	"fmt"
 	"strings"
 
+	"milterd/checks"
 	"milterd/internal/match"
+	"milterd/internal/table"
 	"milterd/rules"
 )
 
 // plan is the text rules, sorted by what they look at. A rule is known by its
 // number, its place in the list of the rule set.
 type plan struct {
-	names  []string                  // of all rules, by number
-	fields map[string]*fieldSets     // by the name of the field in lower case
-	texts  map[rules.Text]*match.Set // of the other texts
+	rules  []rules.TextRule
+	fields map[string]*asked     // header and header_raw, by the name of the field in lower case
+	texts  map[rules.Text]*asked // the texts without a name
+	named  map[place]*asked      // those of other views that have one
+}
+
+// place is a text with its name.
+type place struct {
+	text rules.Text
+	name string
+}
+
+// asked is all that rules ask of one text. Nil asks nothing.
+type asked struct {
+	sets   []prepared
+	lists  []listed
 	exists []existence
 }
 
-// fieldSets are the expressions for one header field: for its text and for what
-// was received. Nil is none.
-type fieldSets struct {
-	text, raw *match.Set
+// prepared are the expressions for a text that was prepared in one way.
+type prepared struct {
+	raw        bool // of header_raw: for the field as it was received
+	normalised rules.Normalised
+	set        *match.Set
 }
+
+// listed is a rule that asks whether a text is in a list.
+type listed struct {
+	number int
+	rule   *rules.TextRule
+	tables table.Tables
+}
+
+func (l *listed) find(text string) string { return l.rule.InTable(l.tables.Table(), text) }
 
 // existence is a rule that asks whether there is a text.
 type existence struct {
-	rule   int
-	text   rules.Text
-	header string
+	number int
 	want   bool
 }
 
-// newPlan compiles the rules that are not off.
-func newPlan(texts []rules.TextRule) (*plan, error) {
-	p := &plan{fields: map[string]*fieldSets{}, texts: map[rules.Text]*match.Set{}}
-	type place struct {
-		text  rules.Text
-		field string
-	}
-	var order []place
-	patterns := map[place][]match.Pattern{}
-	for i := range texts {
-		r := &texts[i]
-		p.names = append(p.names, r.Name)
-		switch {
-		case r.State == rules.Off:
-		case r.Match == "":
-			p.exists = append(p.exists, existence{i, r.Text, r.Header, r.Exists})
-		default:
-			at := place{r.Text, strings.ToLower(r.Header)}
-			if patterns[at] == nil {
-				order = append(order, at)
-			}
-			patterns[at] = append(patterns[at], match.Pattern{ID: i, Expr: r.Match})
-		}
-	}
-	for _, at := range order {
-		set, err := match.Compile(patterns[at])
-		if err != nil {
-			return nil, fmt.Errorf("content: rules for %s: %w", at.text, err)
-		}
-		if at.field == "" {
-			p.texts[at.text] = set
-			continue
-		}
-		if p.fields[at.field] == nil {
-			p.fields[at.field] = new(fieldSets)
-		}
-		if at.text == rules.HeaderRaw {
-			p.fields[at.field].raw = set
-		} else {
-			p.fields[at.field].text = set
-		}
-	}
-	return p, nil
+// planner makes a plan.
+type planner struct {
+	plan
+	env   checks.Env
+	files map[string]table.Tables
+	order []*asked
+	sets  map[*asked][]patterns
 }
 
-// field returns the expressions for a header field, nil when there are none.
-func (p *plan) field(name string) *fieldSets {
+// patterns are the expressions of one set, until it is compiled.
+type patterns struct {
+	prepared
+	list []match.Pattern
+}
+
+// newPlan compiles the rules that are not off.
+func newPlan(texts []rules.TextRule, env checks.Env) (*plan, error) {
+	p := &planner{
+		plan:  plan{rules: texts, fields: map[string]*asked{}, texts: map[rules.Text]*asked{}, named: map[place]*asked{}},
+		env:   env,
+		files: map[string]table.Tables{}, sets: map[*asked][]patterns{},
+	}
+	for i := range texts {
+		if texts[i].State == rules.Off {
+			continue
+		}
+		if err := p.add(i, &texts[i]); err != nil {
+			return nil, fmt.Errorf("content: rule %s: %w", texts[i].Name, err)
+		}
+	}
+	for _, at := range p.order {
+		for _, ps := range p.sets[at] {
+			set, err := match.Compile(ps.list)
+			if err != nil {
+				return nil, fmt.Errorf("content: %w", err)
+			}
+			ps.set = set
+			at.sets = append(at.sets, ps.prepared)
+		}
+	}
+	return &p.plan, nil
+}
+
+// add puts one rule where it belongs.
+func (p *planner) add(number int, r *rules.TextRule) error {
+	if view := r.Text.View(); view != "" && newView(view) == nil {
+		return fmt.Errorf("%s is a text that this program does not have", r.Text)
+	}
+	at := p.at(r)
+	switch {
+	case r.In != nil:
+		tables, err := p.open(r.In)
+		if err != nil {
+			return err
+		}
+		at.lists = append(at.lists, listed{number, r, tables})
+	case r.Match == "":
+		at.exists = append(at.exists, existence{number, r.Exists})
+	default:
+		raw := r.Text == rules.HeaderRaw
+		pattern := r.Pattern(number)
+		for i := range p.sets[at] {
+			if s := &p.sets[at][i]; s.raw == raw && s.normalised == r.Normalised {
+				s.list = append(s.list, pattern)
+				return nil
+			}
+		}
+		p.sets[at] = append(p.sets[at], patterns{prepared{raw: raw, normalised: r.Normalised}, []match.Pattern{pattern}})
+	}
+	return nil
+}
+
+// at returns what is asked of the text that a rule looks at.
+func (p *planner) at(r *rules.TextRule) *asked {
+	var a *asked
+	switch kind := r.Text.Kind(); {
+	case r.Text == rules.Header || r.Text == rules.HeaderRaw:
+		a = of(p.fields, strings.ToLower(r.Header))
+	case kind.Named:
+		a = of(p.named, place{r.Text, r.Header})
+	default:
+		a = of(p.texts, r.Text)
+	}
+	if len(a.sets)+len(a.lists)+len(a.exists) == 0 && p.sets[a] == nil {
+		p.order = append(p.order, a)
+	}
+	return a
+}
+
+// of returns the entry of a map, made where there is none.
+func of[K comparable](all map[K]*asked, key K) *asked {
+	if all[key] == nil {
+		all[key] = new(asked)
+	}
+	return all[key]
+}
+
+// open opens a list, a file once, however many rules have it.
+func (p *planner) open(list *rules.List) (table.Tables, error) {
+	path := list.Entries.Path()
+	if f := p.files[path]; f != nil {
+		return f, nil
+	}
+	tables, err := list.Entries.Open(p.env.Now, p.env.Logger)
+	if err == nil && path != "" {
+		p.files[path] = tables
+	}
+	return tables, err
+}
+
+// field returns what is asked of a header field.
+func (p *plan) field(name string) *asked {
 	var room [64]byte // longer names have no rules
 	if len(name) > len(room) {
 		return nil
@@ -90,17 +178,4 @@ func (p *plan) field(name string) *fieldSets {
 		room[i] = c
 	}
 	return p.fields[string(room[:len(name)])]
-}
-
-// needs says whether some rule looks at a text.
-func (p *plan) needs(text rules.Text) bool {
-	if p.texts[text] != nil {
-		return true
-	}
-	for i := range p.exists {
-		if p.exists[i].text == text {
-			return true
-		}
-	}
-	return false
 }

@@ -1,15 +1,19 @@
 package content
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 
 	"milterd/rules"
 
 	"github.com/google/go-cmp/cmp"
 )
+
+var update = flag.Bool("update", false, "rewrite the findings of README.md")
 
 // The README tells every finding with the points that it really brings, and its
 // examples work.
@@ -19,6 +23,17 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	set := shippedSet(t)
+	if *update {
+		var table strings.Builder
+		for _, f := range Spec(nil).Findings {
+			fmt.Fprintf(&table, "| %s | %g | %s |\n", f.Name, set.Scores[f.Name].Points, strings.ToLower(f.Describe[:1])+f.Describe[1:])
+		}
+		rows := regexp.MustCompile(`(?s)(\| finding \| [^\n]*\n\|---[^\n]*\n).*?\n\n`)
+		readme = rows.ReplaceAll(readme, []byte("${1}"+table.String()+"\n"))
+		if err := os.WriteFile("README.md", readme, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	got, want := map[string]string{}, map[string]string{}
 	for _, row := range regexp.MustCompile(`(?m)^\| ([A-Z0-9_]+) \| ([0-9.]+) \|`).FindAllStringSubmatch(string(readme), -1) {
 		got[row[1]] = row[2]

@@ -1,7 +1,10 @@
 package content
 
 import (
+	"bytes"
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -23,41 +26,90 @@ type search struct {
 
 // ruleHit is a rule, by its number, and the text that it hit.
 type ruleHit struct {
-	rule int
-	text string
+	number int
+	text   string
+	count  int
 }
 
-// match runs the rules for one text of a kind.
-func (s *search) match(kind rules.Text, text string) {
-	if set := s.check.plan.texts[kind]; set != nil {
-		set.Match(s.run, text)
+// look asks of a text what rules ask of it. received is the text before it was
+// decoded, where there are rules for that.
+func (s *search) look(a *asked, text, received string) {
+	for i := range a.sets {
+		switch p := &a.sets[i]; {
+		case p.raw:
+			p.set.Match(s.run, received)
+		case p.normalised != rules.AsItIs:
+			p.set.Match(s.run, match.Normalise(text, p.normalised == rules.Leet))
+		default:
+			p.set.Match(s.run, text)
+		}
+	}
+	for i := range a.lists {
+		l := &a.lists[i]
+		if slices.ContainsFunc(s.hits, func(h ruleHit) bool { return h.number == l.number }) {
+			continue
+		}
+		if entry := l.find(text); entry != "" {
+			s.hits = append(s.hits, ruleHit{l.number, entry, 1})
+		}
 	}
 }
 
-// settle hits the rules that ask whether there is a text of a kind.
-func (s *search) settle(kind rules.Text, there bool) {
-	for _, e := range s.check.plan.exists {
-		if e.text == kind && e.want == there {
-			s.hits = append(s.hits, ruleHit{rule: e.rule})
+// settle hits the rules that ask whether there is a text.
+func (s *search) settle(a *asked, there bool) {
+	for _, e := range a.exists {
+		if e.want == there {
+			s.hits = append(s.hits, ruleHit{number: e.number, count: 1})
+		}
+	}
+}
+
+// all looks at all texts of a kind. An empty one is looked at, but is none.
+func (s *search) all(a *asked, texts iter.Seq[string]) {
+	there := false
+	for text := range texts {
+		s.look(a, text, text)
+		there = there || text != ""
+	}
+	s.settle(a, there)
+}
+
+// texts looks at all texts of a kind without a name, if some rule does.
+func (s *search) texts(kind rules.Text, texts iter.Seq[string]) {
+	if a := s.check.plan.texts[kind]; a != nil {
+		s.all(a, texts)
+	}
+}
+
+// one is a sequence of one text, and of none where an empty text is no text.
+func one(text string, empty bool) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if text != "" || empty {
+			yield(text)
 		}
 	}
 }
 
 // envelope goes through what was there before the message itself.
 func (s *search) envelope() {
-	host := s.m.Session.HostName()
-	if host != "" {
-		s.match(rules.ClientName, host)
+	session := s.m.Session
+	s.texts(rules.ClientName, one(session.HostName(), false))
+	if s.check.plan.texts[rules.ClientAddr] != nil {
+		address := ""
+		if session.Client.IsValid() {
+			address = session.Client.Unmap().WithZone("").String()
+		}
+		s.texts(rules.ClientAddr, one(address, false))
 	}
-	s.settle(rules.ClientName, host != "")
-	s.match(rules.Helo, s.m.Session.Helo)
-	s.settle(rules.Helo, s.m.Session.Helo != "")
-	s.match(rules.EnvelopeFrom, bare(s.m.MailFrom))
-	s.settle(rules.EnvelopeFrom, bare(s.m.MailFrom) != "")
-	for i := range s.m.Recipients {
-		s.match(rules.EnvelopeRcpt, bare(s.m.Recipients[i].Path))
-	}
-	s.settle(rules.EnvelopeRcpt, len(s.m.Recipients) > 0)
+	s.texts(rules.Helo, one(session.Helo, true))
+	s.texts(rules.EnvelopeFrom, one(bare(s.m.MailFrom), true))
+	s.texts(rules.EnvelopeRcpt, func(yield func(string) bool) {
+		for i := range s.m.Recipients {
+			if !yield(bare(s.m.Recipients[i].Path)) {
+				return
+			}
+		}
+	})
 }
 
 // bare returns a path as it was given, without its brackets.
@@ -76,50 +128,41 @@ func (s *search) header() {
 	if len(p.fields) > 0 {
 		for i := range h.Fields {
 			f := &h.Fields[i]
-			sets := p.field(f.Name)
-			if sets == nil {
-				continue
-			}
-			if sets.raw != nil {
-				sets.raw.Match(s.run, f.Value)
-			}
-			if sets.text != nil {
-				sets.text.Match(s.run, fieldText(f.Value))
+			if a := p.field(f.Name); a != nil {
+				s.look(a, fieldText(f.Value), f.Value)
 			}
 		}
 	}
-	for _, e := range p.exists {
-		if e.header == "" {
-			continue
-		}
-		if _, there := h.Get(e.header); there == e.want {
-			s.hits = append(s.hits, ruleHit{rule: e.rule})
+	for name, a := range p.fields {
+		if len(a.exists) > 0 {
+			_, there := h.Get(name)
+			s.settle(a, there)
 		}
 	}
-	if p.needs(rules.FromAddr) || p.needs(rules.FromName) {
-		s.author(h.Author())
+	if p.texts[rules.FromAddr] == nil && p.texts[rules.FromName] == nil {
+		return
 	}
+	author := h.Author()
+	s.texts(rules.FromAddr, func(yield func(string) bool) {
+		for _, address := range author.Addresses {
+			if !yield(address.String()) {
+				return
+			}
+		}
+	})
+	s.texts(rules.FromName, func(yield func(string) bool) {
+		for _, name := range author.Names {
+			if name != "" && !yield(name) {
+				return
+			}
+		}
+	})
 }
 
 // fieldText is a field's value as its reader sees it.
 func fieldText(value string) string { return strings.Trim(mime.DecodeWords(value), " \t") }
 
-func (s *search) author(a message.Author) {
-	named := false
-	for _, address := range a.Addresses {
-		s.match(rules.FromAddr, address.String())
-	}
-	for _, name := range a.Names {
-		if name != "" {
-			named = true
-			s.match(rules.FromName, name)
-		}
-	}
-	s.settle(rules.FromAddr, len(a.Addresses) > 0)
-	s.settle(rules.FromName, named)
-}
-
-// body walks through the parts and goes through their text.
+// body walks through the parts and goes through what is in them.
 func (s *search) body() error {
 	var raw []byte
 	if s.m.Body != nil {
@@ -137,98 +180,147 @@ func (s *search) body() error {
 	}
 	tree := mime.Walk(fields, raw, s.check.limits.mime)
 	s.facts = tree.Facts
-	if !s.check.plan.needs(rules.Body) {
-		return nil
+	s.readable(tree)
+	s.addresses(tree)
+	s.attachments(tree)
+	if s.check.plan.texts[rules.Full] != nil {
+		s.texts(rules.Full, one(s.full(raw), true))
 	}
-	text := s.text(tree)
-	s.match(rules.Body, text)
-	s.settle(rules.Body, text != "")
+	s.otherViews(source{s.m, tree, raw, s.check.limits.text})
 	return nil
 }
 
-// text returns what people read: the text parts in their order, those in HTML as
-// they show, with a line feed between them. White space is squeezed as in HTML: a
-// run of it is one line feed if a line ends in it, else one blank.
-func (s *search) text(tree *mime.Tree) string {
-	var all strings.Builder
-	for _, part := range tree.Parts {
-		if !part.IsText() {
-			continue
+// readable goes through what is there to be read. What it takes to read it is a
+// fact whether rules ask for the text or not.
+func (s *search) readable(tree *mime.Tree) {
+	visible, facts := tree.VisibleText()
+	s.facts |= facts
+	hidden, facts := tree.HiddenText()
+	s.facts |= facts
+	s.texts(rules.Body, one(s.cut(visible), true))
+	s.texts(rules.Hidden, one(s.cut(hidden), false))
+	s.texts(rules.RawBody, func(yield func(string) bool) {
+		left := s.check.limits.text
+		for _, part := range tree.Parts {
+			if !part.IsText() {
+				continue
+			}
+			text, facts := part.Text()
+			s.facts |= facts
+			if len(text) > left {
+				text = s.cutTo(text, left)
+			}
+			if left -= len(text); !yield(text) || left <= 0 {
+				return
+			}
 		}
-		left := s.check.limits.text - all.Len() - len("\n")
-		if left <= 0 {
-			s.facts |= 1 << mime.LimitText
+	})
+}
+
+// addresses goes through the addresses of pages.
+func (s *search) addresses(tree *mime.Tree) {
+	urls, facts := tree.URLs()
+	s.facts |= facts
+	each := func(get func(u *mime.URL) string) iter.Seq[string] {
+		return func(yield func(string) bool) {
+			last := ""
+			for i := range urls {
+				if text := get(&urls[i]); text != "" && text != last { // most lead to one host
+					if last = text; !yield(text) {
+						return
+					}
+				}
+			}
+		}
+	}
+	s.texts(rules.URI, each(func(u *mime.URL) string { return u.Raw }))
+	s.texts(rules.URIHost, each(func(u *mime.URL) string { return u.Host }))
+	s.texts(rules.URIShown, each(func(u *mime.URL) string {
+		if u.DisplayedHost == "" || u.DisplayedHost == u.Host {
+			return ""
+		}
+		return u.Displayed
+	}))
+}
+
+// attachments goes through what comes with the text.
+func (s *search) attachments(tree *mime.Tree) {
+	p := s.check.plan
+	if p.texts[rules.AttachmentName] == nil && p.texts[rules.AttachmentType] == nil {
+		return
+	}
+	all := tree.Attachments()
+	s.texts(rules.AttachmentName, func(yield func(string) bool) {
+		for i := range all {
+			for _, name := range all[i].Names {
+				if !yield(name) {
+					return
+				}
+			}
+		}
+	})
+	s.texts(rules.AttachmentType, func(yield func(string) bool) {
+		for i := range all {
+			if !yield(all[i].Type) {
+				return
+			}
+		}
+	})
+}
+
+// full is the message as it was received, with line feeds.
+func (s *search) full(body []byte) string {
+	var b strings.Builder
+	for i := range s.m.Header.Fields {
+		f := &s.m.Header.Fields[i]
+		if b.Len() > s.check.limits.text {
 			break
 		}
-		text, facts := part.Text()
-		s.facts |= facts
-		isHTML := part.Type == "text/html"
-		if isHTML {
-			text = mime.HTMLText(text, left)
-		} else if len(text) > left {
-			s.facts |= 1 << mime.LimitText
-			text = cut(text, left)
-		}
-		if all.Len() > 0 {
-			all.WriteByte('\n')
-		}
-		all.Grow(len(text))
-		if isHTML {
-			all.WriteString(text)
-		} else {
-			squeeze(&all, text)
-		}
+		b.WriteString(f.Name)
+		b.WriteByte(':')
+		b.WriteString(f.Value)
+		b.WriteByte('\n')
 	}
-	return strings.TrimSuffix(all.String(), "\n")
+	b.WriteByte('\n')
+	if left := s.check.limits.text - b.Len(); left > 0 {
+		if len(body) > 2*left { // line ends shrink it by half at most
+			body = body[:2*left]
+		}
+		b.Write(bytes.ReplaceAll(body, []byte("\r\n"), []byte("\n")))
+	}
+	return s.cut(b.String())
 }
 
-const nbsp = "\u00a0" // the no-break space
-
-// squeeze writes text with its white space squeezed, none of it around.
-func squeeze(to *strings.Builder, text string) {
-	text = strings.Trim(text, " \t\n\f\r"+nbsp)
-	from := 0 // of what is not written yet
-	for i := 0; i < len(text); {
-		if c := text[i]; c > ' ' && c != nbsp[0] {
-			i++
-			continue
+// otherViews goes through the texts of other programs' views.
+func (s *search) otherViews(from source) {
+	p := s.check.plan
+	views := map[string]view{}
+	texts := func(kind rules.Text, name string) iter.Seq[string] {
+		which := kind.View()
+		if views[which] == nil {
+			views[which] = newView(which)(from)
 		}
-		gap, end := byte(' '), i
-		for n := spaceAt(text, end); n > 0; n = spaceAt(text, end) {
-			if text[end] == '\n' {
-				gap = '\n'
-			}
-			end += n
-		}
-		if end == i || end == i+1 && text[i] == gap { // no space, or one as it should be
-			i++
-			continue
-		}
-		to.WriteString(text[from:i])
-		to.WriteByte(gap)
-		from, i = end, end
+		return views[which].Texts(kind, name)
 	}
-	to.WriteString(text[from:])
-}
-
-// spaceAt returns the length of the white space character at i, 0 if there is
-// none. The no-break space counts.
-func spaceAt(text string, i int) int {
-	if i < len(text) {
-		switch text[i] {
-		case ' ', '\t', '\n', '\f', '\r':
-			return 1
-		case nbsp[0]:
-			if i+1 < len(text) && text[i+1] == nbsp[1] {
-				return 2
-			}
+	for kind, a := range p.texts {
+		if kind.View() != "" {
+			s.all(a, texts(kind, ""))
 		}
 	}
-	return 0
+	for at, a := range p.named {
+		s.all(a, texts(at.text, at.name))
+	}
 }
 
-// cut shortens text to at most n bytes, between two characters.
-func cut(text string, n int) string {
+// cut shortens a text to what rules see of it.
+func (s *search) cut(text string) string { return s.cutTo(text, s.check.limits.text) }
+
+// cutTo shortens a text to at most n bytes, between two characters.
+func (s *search) cutTo(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	s.facts |= 1 << mime.LimitText
 	for n > 0 && !utf8.RuneStart(text[n]) {
 		n--
 	}

@@ -1,7 +1,12 @@
 package content
 
 import (
+	"html"
 	"maps"
+	stdmime "mime"
+	"net/netip"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -17,14 +22,8 @@ import (
 // shippedFile is as much of a rule file as these tests need.
 type shippedFile struct {
 	Rules []struct {
-		Name   string
-		Header string
-		Exists *bool
-		Body   any
-		Helo   any
-		Client any `yaml:"client.name"`
-		When   string
-		Tests  struct{ Hit, Miss []string }
+		Name, When string
+		Tests      struct{ Hit, Miss []string }
 	}
 	Scores map[string]float64
 }
@@ -41,6 +40,8 @@ func shippedFiles(tb testing.TB) (files []shippedFile) {
 	return files
 }
 
+var word = regexp.MustCompile(`[A-Z][A-Z0-9_]+`)
+
 // shippedSet is the shipped rules. What other checks report is taken from the
 // files themselves; checks/all knows whether they do.
 func shippedSet(tb testing.TB) *rules.Set {
@@ -49,9 +50,23 @@ func shippedSet(tb testing.TB) *rules.Set {
 	for _, f := range Spec(nil).Findings {
 		known = append(known, f.Name)
 	}
-	for _, f := range shippedFiles(tb) {
-		for name := range maps.Keys(f.Scores) {
-			if !strings.HasPrefix(name, "MIME_") && !strings.HasPrefix(name, "RULES_") && !strings.HasPrefix(name, "CONTENT_") {
+	own := map[string]bool{} // rules, and what this check reports itself
+	for _, name := range known {
+		own[name] = true
+	}
+	files := shippedFiles(tb)
+	for _, f := range files {
+		for _, r := range f.Rules {
+			own[r.Name] = true
+		}
+	}
+	for _, f := range files {
+		names := slices.Collect(maps.Keys(f.Scores))
+		for _, r := range f.Rules {
+			names = append(names, word.FindAllString(r.When, -1)...)
+		}
+		for _, name := range names {
+			if !own[name] {
 				known = append(known, name)
 			}
 		}
@@ -66,11 +81,17 @@ func shippedSet(tb testing.TB) *rules.Set {
 // What the tests of the shipped rules promise of a text, the check keeps for a
 // message that has it.
 func TestShippedRules(t *testing.T) {
-	c := newCheckWith(t, shippedSet(t), checks.Limits{}, time.Now)
+	set := shippedSet(t)
+	kinds := map[string]*rules.TextRule{}
+	for i := range set.Texts {
+		kinds[set.Texts[i].Name] = &set.Texts[i]
+	}
+	c := newCheckWith(t, set, checks.Limits{}, time.Now)
 	tried := 0
 	for _, f := range shippedFiles(t) {
 		for _, r := range f.Rules {
-			if r.When != "" {
+			rule := kinds[r.Name]
+			if rule == nil || rule.State == rules.Off {
 				continue
 			}
 			for _, list := range []struct {
@@ -78,26 +99,13 @@ func TestShippedRules(t *testing.T) {
 				want  bool
 			}{{r.Tests.Hit, true}, {r.Tests.Miss, false}} {
 				for _, test := range list.tests {
-					m := newMessage(t, nil, nil)
-					switch {
-					case r.Header != "":
-						m = parse(t, []byte(test+"\n\n"))
-					case r.Helo != nil:
-						m.Session.Helo = test
-					case r.Client != nil:
-						m.Session.Host = test
-					case r.Body != nil:
-						m = newMessage(t, []message.Field{{Name: "Content-Type", Value: " text/plain; charset=utf-8"}}, []byte(strings.ReplaceAll(test, "\n", "\r\n")))
-					default:
-						t.Fatalf("%s: a kind of text that this test does not know", r.Name)
-					}
-					res, err := c.Run(t.Context(), &checks.Input{Message: m})
+					res, err := c.Run(t.Context(), &checks.Input{Message: messageWith(t, rule, test)})
 					if err != nil {
 						t.Fatal(err)
 					}
 					hit := slices.ContainsFunc(res.Findings, func(f checks.Finding) bool { return f.Name == r.Name })
 					if hit != list.want {
-						t.Errorf("%s on %q: hit is %v, want %v", r.Name, test, hit, list.want)
+						t.Errorf("%s: %s on %q: hit is %v, want %v", rule.Pos, r.Name, test, hit, list.want)
 					}
 					tried++
 				}
@@ -107,4 +115,65 @@ func TestShippedRules(t *testing.T) {
 	if tried < 40 {
 		t.Errorf("only %d tests", tried)
 	}
+}
+
+// messageWith makes a message in which a text of the kind that a rule looks at is
+// the one given.
+func messageWith(tb testing.TB, rule *rules.TextRule, text string) *message.Message {
+	tb.Helper()
+	crlf := strings.ReplaceAll(text, "\n", "\r\n")
+	body := func(contentType, text string) *message.Message {
+		return newMessage(tb, []message.Field{{Name: "Content-Type", Value: " " + contentType + "; charset=utf-8"}}, []byte(text))
+	}
+	field := func(name, value string) *message.Message {
+		return newMessage(tb, []message.Field{{Name: name, Value: value}}, nil)
+	}
+	m := newMessage(tb, nil, nil)
+	switch rule.Text {
+	case rules.Header, rules.HeaderRaw:
+		if name, _, ok := strings.Cut(text, ":"); (rule.Match != "" || rule.In != nil) && (!ok || !strings.EqualFold(name, rule.Header)) {
+			text = rule.Header + ": " + text
+		}
+		m = parse(tb, []byte(text+"\n\n"))
+	case rules.FromAddr:
+		m = field("From", " <"+text+">")
+	case rules.FromName:
+		m = field("From", " "+stdmime.BEncoding.Encode("utf-8", text)+" <a@example.org>")
+	case rules.Body, rules.RawBody:
+		m = body("text/plain", crlf)
+		if rule.Text == rules.RawBody && strings.Contains(text, "<") {
+			m = body("text/html", crlf)
+		}
+	case rules.Hidden:
+		m = body("text/html", `<div style="display:none">`+html.EscapeString(crlf)+"</div>")
+	case rules.URI:
+		m = body("text/html", `<a href="`+html.EscapeString(text)+`">look</a>`)
+	case rules.URIHost:
+		if strings.Contains(text, ":") {
+			text = "[" + text + "]"
+		}
+		m = body("text/html", `<a href="https://`+html.EscapeString(text)+`/">look</a>`)
+	case rules.URIShown:
+		m = body("text/html", `<a href="https://elsewhere.invalid/">`+html.EscapeString(text)+`</a>`)
+	case rules.Full:
+		m = parse(tb, []byte(text))
+	case rules.AttachmentName:
+		m = newMessage(tb, []message.Field{{Name: "Content-Type", Value: " application/octet-stream"},
+			{Name: "Content-Disposition", Value: " attachment; filename*=utf-8''" + url.PathEscape(text)}}, []byte("x"))
+	case rules.AttachmentType:
+		m = newMessage(tb, []message.Field{{Name: "Content-Type", Value: " " + text}, {Name: "Content-Disposition", Value: " attachment"}}, []byte("x"))
+	case rules.EnvelopeFrom:
+		m.MailFrom = message.ParsePath("<" + text + ">")
+	case rules.EnvelopeRcpt:
+		m.Recipients = []message.Recipient{{Path: message.ParsePath("<" + text + ">")}}
+	case rules.ClientName:
+		m.Session.Host = text
+	case rules.ClientAddr:
+		m.Session.Client, _ = netip.ParseAddr(text)
+	case rules.Helo:
+		m.Session.Helo = text
+	default:
+		tb.Fatalf("%s: %s is a kind of text that this test does not know", rule.Name, rule.Text)
+	}
+	return m
 }

@@ -52,12 +52,13 @@ var house = []room{
 	{"internal/spamassassin/view", []string{"internal/spamassassin/perlre", "mime", "rules"}},
 
 	// Checks report and never import each other; scoring decides.
-	{"checks", []string{"message", "authres"}},
+	{"checks", []string{"message", "authres", "internal/store"}},
 	{"checks/all", []string{"checks", "checks/*", "rules"}},
 	{"checks/checktest", slices.Concat([]string{"checks", "message", "rules", "internal/strictyaml"}, protocols)},
-	{"checks/signing", []string{"checks", "message", "dkim", "internal/keys", "internal/strictyaml"}}, // keys and tables lie in files
-	{"checks/arc", []string{"checks", "message", "authres", "arc", "dkim", "internal/keys"}},          // the sealing key lies in a file
-	{"checks/*", slices.Concat([]string{"checks", "message", "mime", "authres", "rules", "internal/match", "internal/table", "internal/spamassassin/*"}, protocols)},
+	{"checks/signing", []string{"checks", "message", "dkim", "internal/keys", "internal/strictyaml"}},                  // keys and tables lie in files
+	{"checks/arc", []string{"checks", "message", "authres", "arc", "dkim", "internal/keys"}},                           // the sealing key lies in a file
+	{"checks/lists", slices.Concat([]string{"checks", "message", "internal/strictyaml", "internal/table"}, protocols)}, // whom the operator trusts
+	{"checks/*", slices.Concat([]string{"checks", "message", "mime", "authres", "rules", "internal/match", "internal/table", "internal/store", "internal/spamassassin/*"}, protocols)},
 	{"scoring", []string{"checks", "message", "rules"}},
 
 	// The machinery: pipeline runs checks, bridge joins it to the wire, engine makes
@@ -70,7 +71,11 @@ var house = []room{
 
 	// What runs it: as a service, over files, for show.
 	{"internal/rotation", []string{"internal/keys", "internal/dns", "internal/strictyaml", "dkim", "message"}}, // keys that take turns
-	{"internal/daemon", []string{"internal/rotation", "internal/bridge", "internal/pipeline", "internal/engine", "internal/journal", "internal/config", "internal/dns",
+	{"internal/dovecot", nil}, // the protocol in which Sieve calls a program
+	{"internal/carry", []string{"internal/store", "message", "mime"}},
+	{"internal/learning", []string{"bayes", "mime", "internal/carry", "internal/dovecot", "internal/store"}}, // lessons and second opinions
+	{"internal/control", []string{"bayes", "internal/learning", "internal/dovecot", "internal/store"}},       // what commands ask the daemon
+	{"internal/daemon", []string{"bayes", "mime", "internal/carry", "internal/control", "internal/dovecot", "internal/learning", "internal/rotation", "internal/bridge", "internal/pipeline", "internal/engine", "internal/journal", "internal/config", "internal/dns",
 		"internal/store", "internal/store/*", "checks", "checks/all", "milter", "rules", "message"}},
 	{"internal/mailbox", nil},
 	{"internal/weights", []string{"checks", "checks/author", "checks/content", "checks/header", "message", "rules"}}, // what rules are worth, found in a corpus

@@ -21,20 +21,38 @@ const (
 type Cost struct {
 	// Literals are texts of which every match contains one, once it is folded:
 	// letters to lower case, white space to blanks. Where there are none the
-	// expression is Costly: it has to be tried on every text.
+	// expression is Costly: it has to be tried on all of every text.
 	Literals []string
 	Costly   bool
 }
 
-// Analyse says what an expression takes to search for. An expression that does
-// not compile is an error.
+// Analyse says what an expression takes to search for. For one that needs
+// backtracking that is what its gate takes. An expression that does not compile is
+// an error.
 func Analyse(expr string) (Cost, error) {
 	parsed, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
-		return Cost{}, fmt.Errorf("match: %w", err)
+		_, gate, relaxed := newBacktracking(expr)
+		if relaxed != nil {
+			return Cost{}, fmt.Errorf("match: %w", err)
+		}
+		parsed = gate
 	}
-	found := literalsOf(parsed.Simplify()).best()
-	return Cost{Literals: found, Costly: len(found) == 0}, nil
+	parsed = parsed.Simplify()
+	found := literalsOf(parsed).best()
+	return Cost{Literals: found, Costly: len(found) == 0 && !(anchored(parsed) && reach(parsed) <= maxReach)}, nil
+}
+
+// anchored says whether matches begin where the text does, so that only its
+// beginning is looked at.
+func anchored(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpBeginText:
+		return true
+	case syntax.OpConcat, syntax.OpCapture:
+		return len(re.Sub) > 0 && anchored(re.Sub[0])
+	}
+	return false
 }
 
 // literals is what is known of the texts that an expression matches, folded.

@@ -14,15 +14,19 @@
 //	set.Match(run, subject)
 //	for _, hit := range run.Hits { ... }
 //
-// Expressions are those of package regexp (RE2 syntax): the time of a search is
+// Expressions are those of package regexp (RE2 syntax), with the same matches: the time of a search is
 // linear in the length of the text, whatever the expression. A [Run] bounds what
-// many of them may take together.
+// many of them may take together. Only a pattern that says so may look around and
+// back; it runs against the clock, and only where a linear relative of it matches.
+//
+// [Normalise] frees a text of the disguises that would otherwise stand in the
+// expressions.
 package match
 
 import (
 	"fmt"
-	"regexp"
 	"regexp/syntax"
+	"slices"
 	"time"
 )
 
@@ -31,6 +35,12 @@ import (
 type Pattern struct {
 	ID   int
 	Expr string
+	// Count is how many matches are looked for, in all texts of a run together;
+	// 0 is 1.
+	Count int
+	// Backtracking lets the expression have what RE2 has not, see
+	// [CheckBacktracking].
+	Backtracking bool
 }
 
 // A Set is a list of compiled patterns, ready for use from many goroutines.
@@ -41,9 +51,12 @@ type Set struct {
 
 type pattern struct {
 	id       int
+	index    int // in the set
+	count    int
 	literals []string // folded; every match contains one of them; none: it must be tried
-	reach    int      // the most bytes of a match
-	re       *regexp.Regexp
+	engine   engine
+	linear   *linear // the engine, if it is one
+	reach    int     // the most bytes of a match of it
 }
 
 // Compile prepares patterns. They are tried in the order given. An expression
@@ -55,17 +68,25 @@ func Compile(patterns []Pattern) (*Set, error) {
 		if p.ID < 0 {
 			return nil, fmt.Errorf("match: a pattern with the number %d", p.ID)
 		}
-		re, err := regexp.Compile(p.Expr)
-		if err != nil {
-			return nil, fmt.Errorf("match: %w", err)
-		}
+		compiled := &s.patterns[i]
+		compiled.id, compiled.index, compiled.count = p.ID, i, max(1, p.Count)
 		parsed, err := syntax.Parse(p.Expr, syntax.Perl)
-		if err != nil {
+		switch {
+		case err == nil:
+			parsed = parsed.Simplify()
+			compiled.linear, compiled.reach = &linear{expr: p.Expr}, reach(parsed)
+			compiled.engine = compiled.linear
+		case p.Backtracking:
+			var b *backtracking
+			if b, parsed, err = newBacktracking(p.Expr); err != nil {
+				return nil, err
+			}
+			compiled.engine = b
+		default:
 			return nil, fmt.Errorf("match: %w", err)
 		}
-		parsed = parsed.Simplify()
-		s.patterns[i] = pattern{p.ID, literalsOf(parsed).best(), reach(parsed), re}
-		some = some || s.patterns[i].literals != nil
+		compiled.literals = literalsOf(parsed).best()
+		some = some || compiled.literals != nil
 	}
 	if some {
 		machine, full := newAutomaton(s.patterns, maxCells)
@@ -78,11 +99,12 @@ func Compile(patterns []Pattern) (*Set, error) {
 }
 
 // Match tries every pattern of the set on a text and adds to r what it finds: for
-// each pattern the leftmost match, and nothing for one that r has a hit of
-// already. When the time of r is up, the patterns not yet tried are noted as
-// unfinished instead.
+// each pattern the leftmost matches, as many as it counts in all texts of r.
+// When the time of r is up, the patterns not yet tried are noted as unfinished
+// instead.
 func (s *Set) Match(r *Run, text string) {
 	mark := r.now()
+	text = whole(text)
 	exact := true // places in what is scanned are places in text
 	if s.machine != nil {
 		r.found.reset(len(s.patterns))
@@ -103,18 +125,9 @@ func (s *Set) Match(r *Run, text string) {
 			r.settle(p.id)
 			continue
 		}
-		var loc []int
-		if exact && p.literals != nil && p.reach <= maxReach && !r.found.anywhere[i] {
-			loc = p.near(text, &r.found, r.found.first[i])
-		} else {
-			loc = p.re.FindStringIndex(text)
-		}
+		slow := r.try(p, text, exact, func() bool { return r.limits.Pattern > 0 && r.now().Sub(began) > r.limits.Pattern })
 		took := r.now().Sub(began)
-		if loc != nil {
-			r.Hits = append(r.Hits, Hit{p.id, text[loc[0]:loc[1]]})
-			r.settle(p.id)
-		}
-		if r.limits.Pattern > 0 && took > r.limits.Pattern {
+		if slow || r.limits.Pattern > 0 && took > r.limits.Pattern {
 			r.Slow = append(r.Slow, Slow{p.id, took})
 			r.settle(p.id)
 		}
@@ -122,11 +135,41 @@ func (s *Set) Match(r *Run, text string) {
 	r.spent += r.now().Sub(mark)
 }
 
+// try searches a text for one pattern, in the way that suits it. exact says that
+// the places of its literals are places in text; up, that time is.
+func (r *Run) try(p *pattern, text string, exact bool, up clock) (slow bool) {
+	i := p.index
+	if p.count == 1 && p.linear != nil && p.reach <= maxReach {
+		var loc []int
+		if exact && p.literals != nil && !r.found.anywhere[i] {
+			loc, slow = p.near(text, &r.found, r.found.first[i], up)
+		} else {
+			loc, slow = p.along(text, up)
+		}
+		if loc != nil {
+			r.hit(p, text[loc[0]:loc[1]], 1)
+		}
+		return slow
+	}
+	before := 0
+	for i := range r.Hits {
+		if p.count > 1 && r.Hits[i].ID == p.id {
+			before = r.Hits[i].Count
+		}
+	}
+	first, n, slow := p.engine.search(text, p.count-before, r.limits.Pattern)
+	if n > 0 {
+		r.hit(p, first, n)
+	}
+	return slow
+}
+
 // Limits bound a [Run]. 0 is no bound.
 type Limits struct {
-	// Pattern is for one pattern on one text. A search cannot be stopped, so
-	// this is looked at afterwards: what it found counts, but the pattern is
-	// not tried on the texts that follow.
+	// Pattern is for one pattern on one text. Where matches are of bounded length
+	// a search goes piece by piece and stops in between; where they are not, this
+	// is looked at afterwards: what was found counts, but the pattern is not tried
+	// on the texts that follow. One that backtracks is stopped.
 	Pattern time.Duration
 	// All is for all patterns on all texts together.
 	All time.Duration
@@ -135,7 +178,7 @@ type Limits struct {
 // A Run is the search through the texts of one message: what was found so far
 // and the time it took. It is not for concurrent use.
 type Run struct {
-	Hits []Hit // in the order found, one for a pattern at most
+	Hits []Hit // in the order of the first match, one for a pattern at most
 	// Slow are the patterns that took longer than they may.
 	Slow []Slow
 	// Unfinished are the patterns that were not tried on some text, because
@@ -149,10 +192,11 @@ type Run struct {
 	found  found    // in the text at hand
 }
 
-// A Hit is a match.
+// A Hit is what a pattern found.
 type Hit struct {
-	ID   int
-	Text string // what matched, a part of the text
+	ID    int
+	Text  string // the first match; bytes that are no UTF-8 are U+FFFD in it
+	Count int    // of matches, at most as many as the pattern counts
 }
 
 // Slow is a pattern and what it took on one text.
@@ -169,6 +213,18 @@ func (r *Run) Reset() {
 	clear(r.done)
 	clear(r.Hits) // they hold the text of the message
 	r.Hits, r.Slow, r.Unfinished, r.spent = r.Hits[:0], r.Slow[:0], r.Unfinished[:0], 0
+}
+
+// hit notes matches of a pattern in one text.
+func (r *Run) hit(p *pattern, first string, n int) {
+	i := slices.IndexFunc(r.Hits, func(h Hit) bool { return p.count > 1 && h.ID == p.id })
+	if i < 0 {
+		i = len(r.Hits)
+		r.Hits = append(r.Hits, Hit{ID: p.id, Text: first})
+	}
+	if r.Hits[i].Count += n; r.Hits[i].Count >= p.count {
+		r.settle(p.id)
+	}
 }
 
 func (r *Run) settled(id int) bool {

@@ -20,7 +20,7 @@ func hits(t testing.TB, texts []string, exprs ...string) []string {
 	t.Helper()
 	patterns := make([]Pattern, len(exprs))
 	for i, e := range exprs {
-		patterns[i] = Pattern{i, e}
+		patterns[i] = Pattern{ID: i, Expr: e}
 	}
 	set, err := Compile(patterns)
 	if err != nil {
@@ -51,7 +51,7 @@ func TestMatch(t *testing.T) {
 		{"an expression without literals", []string{"a1b22"}, []string{`\d\d`}, []string{"0 22"}},
 		{"an empty text", []string{""}, []string{"^$", "."}, []string{"0 "}},
 		{"the Kelvin sign is a k, the long s an s", []string{"\u212aey\u017ftone"}, []string{"(?i)keystone"}, []string{"0 \u212aey\u017ftone"}},
-		{"bytes that are no UTF-8", []string{"caf\xe9 \xff\xfe money"}, []string{"\ufffd money", "caf. "}, []string{"0 \xfe money", "1 caf\xe9 "}},
+		{"bytes that are no UTF-8", []string{"caf\xe9 \xff\xfe money"}, []string{"\ufffd money", "caf. "}, []string{"0 \ufffd money", "1 caf\ufffd "}},
 		{"no texts", nil, []string{"."}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -99,6 +99,11 @@ func TestAnalyse(t *testing.T) {
 			t.Errorf("%s: %+v, %v, want %q", c.expr, got, err, c.want)
 		}
 	}
+	for expr, costly := range map[string]bool{`^[0-9]{3}$`: false, `(\A\d)\d`: false, `(?m)^\d$`: true, `^\d*x`: true, `^\d|x`: true} {
+		if got, err := Analyse(expr); err != nil || got.Costly != costly {
+			t.Errorf("%s: %+v, %v", expr, got, err)
+		}
+	}
 	// However many ways there are, literals stay few and short.
 	for _, expr := range []string{
 		strings.Repeat("[ab]", 500), strings.Repeat("(?i)keks", 300), "(" + strings.Repeat("abc|", 999) + "abd)",
@@ -112,13 +117,13 @@ func TestAnalyse(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	if _, err := Compile([]Pattern{{0, "ok"}, {1, "(?=no)"}}); err == nil {
+	if _, err := Compile([]Pattern{{ID: 0, Expr: "ok"}, {ID: 1, Expr: "(?=no)"}}); err == nil {
 		t.Error("an expression that does not compile was taken")
 	}
 	if _, err := Analyse("("); err == nil {
 		t.Error("an expression that does not compile was analysed")
 	}
-	if _, err := Compile([]Pattern{{-1, "ok"}}); err == nil {
+	if _, err := Compile([]Pattern{{ID: -1, Expr: "ok"}}); err == nil {
 		t.Error("a negative number was taken")
 	}
 }
@@ -133,7 +138,7 @@ func ticking(step time.Duration) func() time.Time {
 }
 
 func TestLimits(t *testing.T) {
-	set, err := Compile([]Pattern{{0, "a"}, {1, "b"}, {100, "never here"}, {2, "c"}, {3, "d"}})
+	set, err := Compile([]Pattern{{ID: 0, Expr: "a"}, {ID: 1, Expr: "b"}, {ID: 100, Expr: "never here"}, {ID: 2, Expr: "c"}, {ID: 3, Expr: "d"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +148,7 @@ func TestLimits(t *testing.T) {
 		set.Match(r, "abcd")
 		// Each was slow on the first text and is not tried again; what the
 		// prefilter ruled out was not slow.
-		if want := []Hit{{1, "b"}}; !slices.Equal(r.Hits, want) {
+		if want := []Hit{{1, "b", 1}}; !slices.Equal(r.Hits, want) {
 			t.Errorf("hits %v, want %v", r.Hits, want)
 		}
 		if want := []Slow{{0, 2 * time.Second}, {1, 2 * time.Second}, {2, 2 * time.Second}, {3, 2 * time.Second}}; !slices.Equal(r.Slow, want) {
@@ -157,7 +162,7 @@ func TestLimits(t *testing.T) {
 		r := NewRun(Limits{All: 4 * time.Second}, ticking(time.Second))
 		set.Match(r, "abcd")
 		set.Match(r, "abcd")
-		if want := []Hit{{0, "a"}, {1, "b"}}; !slices.Equal(r.Hits, want) {
+		if want := []Hit{{0, "a", 1}, {1, "b", 1}}; !slices.Equal(r.Hits, want) {
 			t.Errorf("hits %v, want %v", r.Hits, want)
 		}
 		if want := []int{2, 3}; !slices.Equal(r.Unfinished, want) {
@@ -165,7 +170,7 @@ func TestLimits(t *testing.T) {
 		}
 		r.Reset()
 		set.Match(r, "axx")
-		if want := []Hit{{0, "a"}}; !slices.Equal(r.Hits, want) || len(r.Unfinished) != 2 {
+		if want := []Hit{{0, "a", 1}}; !slices.Equal(r.Hits, want) || len(r.Unfinished) != 2 {
 			t.Errorf("after Reset it is not as new: %+v", r)
 		}
 	})
@@ -212,7 +217,7 @@ func BenchmarkMatch(b *testing.B) {
 	var patterns []Pattern
 	for i := range 100 {
 		a, c, d := triggers[i%10], triggers[i/10], triggers[(i+3)%10]
-		patterns = append(patterns, Pattern{i, fmt.Sprintf(`(?i)\b%s\b.{0,20}\b(%s|%s) number %d`, a, c, d, i)})
+		patterns = append(patterns, Pattern{ID: i, Expr: fmt.Sprintf(`(?i)\b%s\b.{0,20}\b(%s|%s) number %d`, a, c, d, i)})
 	}
 	set, err := Compile(patterns)
 	if err != nil {
@@ -242,20 +247,21 @@ func FuzzMatch(f *testing.F) {
 			t.Skip()
 		}
 		re, err := regexp.Compile(expr)
-		set, mine := Compile([]Pattern{{7, expr}})
+		set, mine := Compile([]Pattern{{ID: 7, Expr: expr}})
 		if (err == nil) != (mine == nil) {
 			t.Fatalf("%q: regexp says %v, we say %v", expr, err, mine)
 		}
 		if err != nil {
 			return
 		}
+		set.patterns[0].linear.uses.Store(fewUses) // straight to RE2
 		filler := strings.Repeat("lorem ipsum\n€ ", 20)
 		for _, text := range []string{text, text + text, filler + text, filler + text + filler, text + filler + text + filler[1:] + text} {
 			r := NewRun(Limits{}, stopped)
 			set.Match(r, text)
 			var want []Hit
 			if loc := re.FindStringIndex(text); loc != nil {
-				want = []Hit{{7, text[loc[0]:loc[1]]}}
+				want = []Hit{{7, whole(text[loc[0]:loc[1]]), 1}}
 			}
 			if !reflect.DeepEqual(r.Hits, want) {
 				t.Fatalf("%q on %q: %v, want %v", expr, text, r.Hits, want)
@@ -271,4 +277,95 @@ func FuzzMatch(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Expressions that are slow elsewhere, on a megabyte each of text made for them.
+func BenchmarkHostile(b *testing.B) {
+	for _, c := range []struct{ expr, unit string }{
+		{`(.*){50}`, "aaaa bbbb "}, {`(?s)(.*){50}z`, "aaaa bbbb "}, {`(a{1000}){1}`, "aaaa bbbb "}, {`(?i)(?:a?){200}z`, "a"}, {`(x+x+)+y`, "x"},
+		{`(a*)*b$`, "a"}, {`[ab].{0,500}z`, "abba"}, {`(.*)(.*)(.*)(.*)(.*)[x]`, "a b"}, {`\burgent\b.{0,80}\bpayment\b`, "urgent ment pay urg"},
+	} {
+		set, err := Compile([]Pattern{{Expr: c.expr}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		text := strings.Repeat(c.unit, 1<<20/len(c.unit))
+		b.Run(c.expr, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			r := NewRun(Limits{}, time.Now)
+			for b.Loop() {
+				r.Reset()
+				set.Match(r, text)
+			}
+		})
+	}
+}
+
+// A search that takes long stops between two pieces of the text.
+func TestSearchStops(t *testing.T) {
+	set, err := Compile([]Pattern{{ID: 1, Expr: `a.{30}z`}, {ID: 2, Expr: `abab.{30}z`}, {ID: 3, Expr: `\dq`}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Repeat("abab ", 100_000) + "1q"
+	r := NewRun(Limits{}, stopped)
+	set.Match(r, text)
+	if want := []Hit{{3, "1q", 1}}; !slices.Equal(r.Hits, want) || len(r.Slow) != 0 {
+		t.Errorf("without a limit: hits %v, slow %v", r.Hits, r.Slow)
+	}
+	r = NewRun(Limits{Pattern: 5 * time.Second}, ticking(time.Second))
+	set.Match(r, text)
+	if len(r.Slow) != 3 || len(r.Hits) != 0 {
+		t.Errorf("with a limit: hits %v, slow %v, want all three stopped", r.Hits, r.Slow)
+	}
+	for _, s := range r.Slow {
+		if s.Took > 10*time.Second { // on a clock that goes on by itself that is ten pieces
+			t.Errorf("%d was stopped after %v", s.ID, s.Took)
+		}
+	}
+}
+
+// In texts that are searched piece by piece nothing is lost and nothing found that
+// is not there, at the seams as elsewhere.
+func TestSeams(t *testing.T) {
+	exprs := []string{
+		`abc`, `\babc\b`, `^abc`, `abc$`, `(?m)^abc`, `(?m)abc$`, `\Bz\B`, `q.{0,30}q`, `q.{0,30}?z`, `[^a-y ]\n`, `é+`, `.é.`, `\d{2,9}`, `(?:x|xy|xyz)\d`, `\A\s?abc`, `é\b`,
+		`a{3}b`, `(?i)ABC é`, `\n\n`, `q[^q]{900}q`,
+	}
+	var patterns []Pattern
+	for i, e := range exprs {
+		patterns = append(patterns, Pattern{ID: i, Expr: e})
+	}
+	set, err := Compile(patterns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(3, 4))
+	words := []string{"abc", " ", "\n", "é", "z", "y", "x", "e ", "12", "\xff", "fghij klm nop", "aaa", "b"}
+	for round := range 40 {
+		var b strings.Builder
+		for b.Len() < 3*maxWindow {
+			if n := random.IntN(40 * maxWindow / (1 + round*100)); n == 0 {
+				b.WriteString("q")
+			}
+			// Rare words, so that the first match is anywhere.
+			if random.IntN(1+round*200) == 0 {
+				b.WriteString(words[random.IntN(len(words))])
+			} else {
+				b.WriteString("stuvw ")
+			}
+		}
+		text := whole(b.String())
+		r := NewRun(Limits{}, stopped)
+		set.Match(r, text)
+		var want []Hit
+		for i, e := range exprs {
+			if loc := regexp.MustCompile(e).FindStringIndex(text); loc != nil {
+				want = append(want, Hit{i, text[loc[0]:loc[1]], 1})
+			}
+		}
+		if !reflect.DeepEqual(r.Hits, want) {
+			t.Errorf("round %d: %.300q\nwant %.300q", round, fmt.Sprint(r.Hits), fmt.Sprint(want))
+		}
+	}
 }

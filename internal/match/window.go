@@ -70,37 +70,72 @@ func reach(re *syntax.Regexp) int {
 // for a byte that is no UTF-8, which is shorter.
 func size(r rune) int { return max(1, utf8.RuneLen(r)) }
 
+// maxWindow bounds a window, in bytes, where literals stand close together; and
+// the piece of a text that is searched before the clock is looked at.
+const maxWindow = 16 << 10
+
+// clock says whether the time for a search is up.
+type clock func() bool
+
 // near returns the leftmost match in text, as regexp does, or nil. Literals of
 // the pattern end at the places of f, beginning with the one numbered n, and
-// nowhere else.
-func (p *pattern) near(text string, f *found, n int32) []int {
+// nowhere else. slow says that it gave up.
+func (p *pattern) near(text string, f *found, n int32, up clock) (loc []int, slow bool) {
 	for n != 0 {
 		end := int(f.places[n-1].end)
 		from := wholeRune(text, max(0, end-p.reach-margin))
 		to := end + p.reach + margin
-		for n = f.places[n-1].next; n != 0 && int(f.places[n-1].end) <= to; n = f.places[n-1].next {
+		for n = f.places[n-1].next; n != 0 && int(f.places[n-1].end) <= to && to-from < maxWindow; n = f.places[n-1].next {
 			to = int(f.places[n-1].end) + p.reach + margin
 		}
-		loc, sure := p.within(text, from, min(to, len(text)))
-		if loc == nil {
-			continue
+		if loc := p.leftmost(text, from, to); loc != nil {
+			return loc, false
 		}
-		if sure && loc[0]+p.reach+margin > to {
-			// Further to the right there may be more of this match, or of one
-			// that begins before it.
-			loc, sure = p.within(text, from, min(loc[0]+p.reach+margin, len(text)))
+		if n != 0 && up() {
+			return nil, true
 		}
-		if !sure {
-			return p.re.FindStringIndex(text)
-		}
-		return loc
 	}
-	return nil
+	return nil, false
+}
+
+// along returns the leftmost match in a text of which nothing is known, or nil. It
+// goes piece by piece, so that it can give up.
+func (p *pattern) along(text string, up clock) (loc []int, slow bool) {
+	if len(text) <= 2*maxWindow {
+		return p.linear.index(text), false
+	}
+	for from := 0; from < len(text); from += maxWindow {
+		if from > 0 && up() {
+			return nil, true
+		}
+		if loc := p.leftmost(text, wholeRune(text, max(0, from-margin)), from+maxWindow+p.reach+margin); loc != nil {
+			return loc, false
+		}
+	}
+	return nil, false
+}
+
+// leftmost returns the leftmost match in text if it begins in text[from:to]. It
+// may reach beyond; nothing matches before.
+func (p *pattern) leftmost(text string, from, to int) []int {
+	loc, sure := p.within(text, from, min(to, len(text)))
+	if loc == nil {
+		return nil
+	}
+	if sure && loc[0]+p.reach+margin > to {
+		// Further to the right there may be more of this match, or of one
+		// that begins before it.
+		loc, sure = p.within(text, from, min(loc[0]+p.reach+margin, len(text)))
+	}
+	if !sure {
+		return p.linear.index(text)
+	}
+	return loc
 }
 
 // within searches text[from:to]. It is not sure of a match at the edges.
 func (p *pattern) within(text string, from, to int) (loc []int, sure bool) {
-	loc = p.re.FindStringIndex(text[from:to])
+	loc = p.linear.index(text[from:to])
 	if loc == nil {
 		return nil, true
 	}

@@ -1,0 +1,170 @@
+package match
+
+import (
+	"archive/tar"
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"milterd/mime"
+)
+
+// stockRules reads the body and rawbody rules of an installed SpamAssassin that
+// need no more than RE2, as a large set that nobody here has written. They are
+// not part of the project: a test without them says so and is skipped.
+func stockRules(tb testing.TB) []Pattern {
+	tb.Helper()
+	const dir = "/usr/share/spamassassin"
+	files, err := filepath.Glob(dir + "/*.cf")
+	if err != nil || len(files) == 0 {
+		tb.Skipf("NOT TESTED: there are no rules in %s (the Debian package spamassassin has them)", dir)
+	}
+	rule := regexp.MustCompile(`^\s*(?:raw)?body\s+(\w+)\s+(?:/(.+)/|m\{(.+)\}|m'(.+)'|m,(.+),|m!(.+)!|m#(.+)#)([a-z]*)\s*(?:\s#.*)?$`)
+	seen := map[string]int{}
+	var patterns []Pattern
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			m := rule.FindStringSubmatch(strings.TrimRight(line, "\n"))
+			if m == nil {
+				continue
+			}
+			expr := cmp.Or(m[2], m[3], m[4], m[5], m[6], m[7])
+			expr = strings.NewReplacer(`\/`, "/", `\#`, "#", `\@`, "@", `\'`, "'", `\"`, `"`, `\<`, "<", `\>`, ">", `\:`, ":", `\,`, ",", `\!`, "!",
+				`\%`, "%", `\=`, "=", `\;`, ";", `\_`, "_", `\&`, "&", "\\`", "`", `\~`, "~", `\h`, `[ \t]`, `\e`, `\x1b`, `\Z`, `\z`).Replace(expr)
+			flags := ""
+			for _, f := range m[8] {
+				if strings.ContainsRune("ism", f) {
+					flags += string(f)
+				}
+			}
+			if flags != "" {
+				expr = "(?" + flags + ")" + expr
+			}
+			if _, err := regexp.Compile(expr); err != nil || strings.Contains(expr, "<") && strings.Contains(line, "FUZZY") {
+				continue
+			}
+			if i, again := seen[m[1]]; again {
+				patterns[i].Expr = expr
+				continue
+			}
+			seen[m[1]] = len(patterns)
+			patterns = append(patterns, Pattern{ID: len(patterns), Expr: expr})
+		}
+	}
+	return patterns
+}
+
+// corpusTexts reads what is to be read in messages of the corpora, at most so many
+// bytes of each; shorter ones are left out.
+func corpusTexts(tb testing.TB, size, most int) []string {
+	tb.Helper()
+	root := cmp.Or(os.Getenv("MILTERD_CORPORA"), "../../../shared/corpora")
+	var texts []string
+	for _, kind := range []string{"ham", "spam"} {
+		path := filepath.Join(root, kind, "spamassassin-public-"+kind+".tar.gz")
+		f, err := os.Open(path)
+		if errors.Is(err, os.ErrNotExist) {
+			tb.Skipf("NOT TESTED: the mail corpus is not at %s (MILTERD_CORPORA names its folder)", path)
+		} else if err != nil {
+			tb.Fatal(err)
+		}
+		defer f.Close()
+		unzipped, err := gzip.NewReader(f)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		here := 0
+		for files := tar.NewReader(unzipped); here < most/2; {
+			entry, err := files.Next()
+			if err == io.EOF {
+				break
+			} else if err != nil {
+				tb.Fatal(err)
+			}
+			if entry.Typeflag != tar.TypeReg {
+				continue
+			}
+			message, err := io.ReadAll(files)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			if bytes.HasPrefix(message, []byte("From ")) {
+				message = message[bytes.IndexByte(message, '\n')+1:]
+			}
+			if text, _ := mime.WalkMessage(message, mime.Limits{}).VisibleText(); len(text) >= size {
+				texts = append(texts, text[:size])
+				here++
+			}
+		}
+	}
+	return texts
+}
+
+// The oracle: on real mail, a large set of rules that others have written finds
+// what package regexp finds rule by rule, to the byte.
+func TestOracle(t *testing.T) {
+	patterns := stockRules(t)
+	texts := corpusTexts(t, 1000, 30)
+	if testing.Short() {
+		texts = texts[:10]
+	}
+	set, err := Compile(patterns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	oracle := make([]*regexp.Regexp, len(patterns))
+	for i, p := range patterns {
+		set.patterns[i].linear.uses.Store(fewUses) // straight to RE2
+		oracle[i] = regexp.MustCompile(p.Expr)
+	}
+	hits := 0
+	for _, text := range texts {
+		r := NewRun(Limits{}, stopped)
+		set.Match(r, text)
+		var want []Hit
+		for i, re := range oracle {
+			if loc := re.FindStringIndex(text); loc != nil {
+				want = append(want, Hit{i, text[loc[0]:loc[1]], 1})
+			}
+		}
+		hits += len(want)
+		if len(want)+len(r.Hits) > 0 && !reflect.DeepEqual(r.Hits, want) {
+			t.Errorf("got %v\nwant %v", r.Hits, want)
+		}
+	}
+	t.Logf("%d rules, %d texts, %d hits", len(patterns), len(texts), hits)
+}
+
+// Each text is another one.
+func BenchmarkStock(b *testing.B) {
+	patterns := stockRules(b)
+	texts := corpusTexts(b, 5000, 600)
+	set, err := Compile(patterns)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := NewRun(Limits{}, time.Now)
+	for _, text := range texts[:50] { // compiles what is ever needed
+		r.Reset()
+		set.Match(r, text)
+	}
+	b.ReportMetric(float64(len(patterns)), "rules")
+	b.ResetTimer()
+	for i := 0; b.Loop(); i++ {
+		r.Reset()
+		set.Match(r, texts[i%len(texts)])
+	}
+}
