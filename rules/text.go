@@ -91,7 +91,7 @@ var kinds = []Kind{
 	{Text: Body, Long: true, Doc: "what is to be read: the text parts, HTML as its reader sees it, joined by line feeds, white space squeezed"},
 	{Text: RawBody, Long: true, Doc: "each text part by itself, decoded to UTF-8, with its white space and HTML as source"},
 	{Text: Hidden, Long: true, Doc: "text in HTML that its reader does not see: too small, of the colour of its ground, not displayed"},
-	{Text: URI, Doc: "each address of a page that the body shows or leads to, as it was written"},
+	{Text: URI, Doc: "each address of a page that the body shows or leads to, as it was written, and once more as browsers read it where that disguises the host"},
 	{Text: URIHost, Listed: true, Doc: "the host of each such address: a name in lower case and A-labels, or an IP address"},
 	{Text: URIShown, Doc: "what a link in HTML shows its reader, where that looks like an address of another host"},
 	{Text: Full, Long: true, Doc: "the message as it was received, header and body, still encoded, lines ended by line feeds"},

@@ -233,7 +233,20 @@ func (s *search) addresses(tree *mime.Tree) {
 			}
 		}
 	}
-	s.texts(rules.URI, each(func(u *mime.URL) string { return u.Raw }))
+	s.texts(rules.URI, func(yield func(string) bool) {
+		last := ""
+		for i := range urls {
+			u := &urls[i]
+			if u.Raw != "" && u.Raw != last {
+				if last = u.Raw; !yield(u.Raw) {
+					return
+				}
+			}
+			if u.Facts != 0 && !strings.Contains(strings.ToLower(u.Raw), u.Host) && !yield(u.String()) {
+				return
+			}
+		}
+	})
 	s.texts(rules.URIHost, each(func(u *mime.URL) string { return u.Host }))
 	s.texts(rules.URIShown, each(func(u *mime.URL) string {
 		if u.DisplayedHost == "" || u.DisplayedHost == u.Host {

@@ -71,6 +71,13 @@ func TestTexts(t *testing.T) {
 			}
 		}
 	}
+	disguised := parse(t, []byte("From: a@b.test\n\nsee http://%65vil.example/x and http://0xC0000207/\n"))
+	for expr, want := range map[string]bool{`^http://evil\.example/x$`: true, `^http://192\.0\.2\.7/$`: true, `^http://%65vil`: true, `^http://evil\.test`: false} {
+		got := run(t, newCheckOf(t, "rules:\n- name: HIT\n  uri: {match: '"+expr+"'}", checks.Limits{}), disguised)
+		if slices.ContainsFunc(got, func(f string) bool { return strings.HasPrefix(f, "HIT ") }) != want {
+			t.Errorf("uri %s: %v, want %v", expr, got, want)
+		}
+	}
 	for rule, want := range map[string]bool{
 		`rawbody: {match: '^<p>café <a [^\n]+\n<span'}`:                   true,
 		`full: {match: '^From: "Ada"[^|]*\n\n--b\n[^|]*caf=E9'}`:          true,
