@@ -25,15 +25,32 @@ type link struct {
 // extent is a piece of a text.
 type extent struct{ from, to int }
 
+// FileText is how much is seen of a text that comes as a file, in bytes: a table of a
+// megabyte is data, and its beginning is what some mail programs show below the
+// message.
+const FileText = 16 << 10
+
+// IsFile says whether a text is to be opened rather than read: an attachment that is
+// no page, or a table, a calendar, a card.
+func (p *Part) IsFile() bool {
+	if p.IsHTML() {
+		return false
+	}
+	return p.Disposition == "attachment" || p.Type != "text/plain" && p.Type != "text/enriched" && strings.HasPrefix(p.Type, "text/")
+}
+
 // View returns the part as it shows, and the facts met on the way, those of
 // [Part.Text] with them. For what is no text it is empty. It is made when it is
 // first asked for. Safe for concurrent use; it must not be changed.
 func (p *Part) View() (*View, Facts) {
 	p.viewOnce.Do(func() {
 		text, found := p.Text()
-		if p.IsHTML() {
+		switch {
+		case p.IsHTML():
 			p.view, p.viewFact = HTMLView(text)
-		} else {
+		case p.IsFile() && len(text) > FileText:
+			p.view = &View{Visible: squeeze(strings.ToValidUTF8(text[:FileText], ""))}
+		default:
 			p.view = &View{Visible: squeeze(text)}
 		}
 		p.viewFact |= found

@@ -17,7 +17,6 @@ import (
 
 	"milterd/checks"
 	"milterd/message"
-	"milterd/rules"
 )
 
 // corpus reads the messages of one half of the corpora, by name. They are not
@@ -74,106 +73,6 @@ func parse(tb testing.TB, text []byte) *message.Message {
 		}
 	}
 	return newMessage(tb, fields, body)
-}
-
-// weigh adds up what findings are worth, as scoring does but for groups.
-func weigh(set *rules.Set, found []checks.Finding) (score float64, names []string) {
-	hit := map[string]bool{}
-	points := map[string]float64{}
-	for _, f := range found {
-		hit[f.Name] = true
-		points[f.Name] = set.Scores[f.Name].Points
-	}
-	for _, r := range set.Texts {
-		if hit[r.Name] && r.State == rules.Active {
-			points[r.Name] = r.Score
-		}
-	}
-	for _, c := range set.Composites {
-		if c.State == rules.Active && c.Eval(func(name string) float64 {
-			if hit[name] {
-				return 1
-			}
-			return 0
-		}) {
-			hit[c.Name], points[c.Name] = true, c.Score
-		}
-	}
-	for name := range hit {
-		score += points[name]
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return score, names
-}
-
-// most is the default of thresholds.greylist, the lowest one.
-const most = 4
-
-// What the shipped rules make of real mail, honest and not. The mail is twenty
-// years old, so the figures are a check of sanity; the bounds on honest mail are
-// what matters.
-func TestShippedRulesOnCorpora(t *testing.T) {
-	set := shippedSet(t)
-	c := newCheckWith(t, set, checks.Limits{}, time.Now)
-	type rate struct{ ham, spam int }
-	rates := map[string]rate{}
-	total := map[string]int{}
-	for _, kind := range []string{"ham", "spam"} {
-		messages := corpus(t, kind)
-		total[kind] = len(messages)
-		over := 0
-		for name, m := range messages {
-			res, err := c.Run(t.Context(), &checks.Input{Message: m})
-			if err != nil {
-				t.Fatal(name, err)
-			}
-			for _, p := range m.Author().Problems { // as checks/author in mode score
-				res.Findings = append(res.Findings, checks.Finding{Name: "AUTHOR_" + string(p)})
-			}
-			score, hit := weigh(set, res.Findings)
-			if score >= most {
-				over++
-			}
-			if kind == "ham" && score >= most {
-				t.Errorf("%s: an honest message gets %.1f points: %v", name, score, hit)
-			}
-			for _, name := range hit {
-				r := rates[name]
-				if kind == "ham" {
-					r.ham++
-				} else {
-					r.spam++
-				}
-				rates[name] = r
-			}
-		}
-		t.Logf("%s: %d of %d messages with %d points or more", kind, over, len(messages), most)
-	}
-	t.Logf("%-28s %8s %8s", "finding", "ham", "spam")
-	for _, name := range slices.Sorted(maps.Keys(rates)) {
-		ham := 100 * float64(rates[name].ham) / float64(total["ham"])
-		spam := 100 * float64(rates[name].spam) / float64(total["spam"])
-		t.Logf("%-28s %7.2f%% %7.2f%%", name, ham, spam)
-		if points := pointsOf(set, name); points >= 0.5 && ham > 0.5 {
-			t.Errorf("%s brings %g points and hits %.2f%% of honest mail", name, points, ham)
-		}
-	}
-}
-
-// pointsOf returns what a rule or finding is worth.
-func pointsOf(set *rules.Set, name string) float64 {
-	for _, r := range set.Texts {
-		if r.Name == name {
-			return r.Score
-		}
-	}
-	for _, c := range set.Composites {
-		if c.Name == name {
-			return c.Score
-		}
-	}
-	return set.Scores[name].Points
 }
 
 // The messages of the public suites, broken ones most of all: every finding is

@@ -164,21 +164,17 @@ func fieldText(value string) string { return strings.Trim(mime.DecodeWords(value
 
 // body walks through the parts and goes through what is in them.
 func (s *search) body() error {
+	tree, more, err := mime.Shared(s.m, s.check.limits.scan, s.check.limits.mime)
+	if err != nil {
+		return err
+	}
+	s.partial = more
 	var raw []byte
 	if s.m.Body != nil {
-		var err error
 		if raw, err = s.m.Body.Bytes(s.check.limits.scan); err != nil {
 			return fmt.Errorf("reading the body: %w", err)
 		}
-		s.partial = s.m.Body.Size() > int64(len(raw))
 	}
-	var fields []mime.Field
-	for i := range s.m.Header.Fields {
-		if f := &s.m.Header.Fields[i]; len(f.Name) > 8 && strings.EqualFold(f.Name[:8], "Content-") {
-			fields = append(fields, mime.Field{Name: f.Name, Value: f.Value})
-		}
-	}
-	tree := mime.Walk(fields, raw, s.check.limits.mime)
 	s.facts = tree.Facts
 	s.readable(tree)
 	s.addresses(tree)
@@ -207,6 +203,9 @@ func (s *search) readable(tree *mime.Tree) {
 			}
 			text, facts := part.Text()
 			s.facts |= facts
+			if part.IsFile() && len(text) > mime.FileText {
+				text = strings.ToValidUTF8(text[:mime.FileText], "") // data, and no sign of a sender
+			}
 			if len(text) > left {
 				text = s.cutTo(text, left)
 			}

@@ -12,7 +12,7 @@ import (
 
 // Bounds of the search for literals.
 const (
-	minLiteral  = 3  // bytes: shorter ones are in every text
+	minLiteral  = 3  // in weight: lighter ones are in every text
 	maxLiterals = 64 // of one pattern: more take longer to search for than they save
 	maxLiteral  = 32 // bytes: what is longer says no more
 )
@@ -61,6 +61,8 @@ type literals struct {
 	exact []string
 	// need are texts of which each match contains one; nil when nothing is known.
 	need []string
+	// begin are texts with one of which each match begins, nil when that is not known.
+	begin []string
 }
 
 // best returns the list that is better to search for, nil when none is good.
@@ -88,19 +90,38 @@ func better(a, b []string) bool { return worth(a) > worth(b) }
 // worth says how good it is to search for a list of literals, 0 when it is no
 // good: longer ones are rarer, fewer are, too.
 func worth(list []string) int {
-	n := shortest(list)
+	n := lightest(list)
 	if n < minLiteral || len(list) > maxLiterals {
 		return 0
 	}
 	return 100 + 2*min(n, maxNeedle) - bits.Len(uint(len(list)-1))
 }
 
-func shortest(list []string) int {
+func lightest(list []string) int {
 	if len(list) == 0 {
 		return 0
 	}
-	return len(slices.MinFunc(list, func(a, b string) int { return len(a) - len(b) }))
+	n := weight(list[0])
+	for _, l := range list[1:] {
+		n = min(n, weight(l))
+	}
+	return n
 }
+
+// weight is the length of a literal in bytes; one with a character that most texts
+// do not have counts for more.
+func weight(literal string) int {
+	switch {
+	case strings.ContainsAny(literal, rare):
+		return len(literal) + minLiteral - 1
+	case strings.ContainsFunc(literal, func(r rune) bool { return r >= utf8.RuneSelf }):
+		return len(literal) + 1
+	}
+	return len(literal)
+}
+
+// rare are characters that most texts do not have.
+const rare = "$&#@*=~^{}|<>\\"
 
 // literalsOf looks through an expression in simple form: no counted repeats.
 func literalsOf(re *syntax.Regexp) literals {
@@ -119,7 +140,8 @@ func literalsOf(re *syntax.Regexp) literals {
 	case syntax.OpCapture:
 		return literalsOf(re.Sub[0])
 	case syntax.OpPlus:
-		return literals{need: literalsOf(re.Sub[0]).best()}
+		sub := literalsOf(re.Sub[0])
+		return literals{need: sub.best(), begin: sub.exact}
 	case syntax.OpQuest:
 		sub := literalsOf(re.Sub[0])
 		if sub.exact == nil {
@@ -187,6 +209,9 @@ func concat(list []literals) literals {
 			continue
 		}
 		whole = false
+		if l.begin != nil && len(exact)*len(l.begin) <= maxLiterals && longest(exact) <= maxLiteral {
+			exact = cross(exact, l.begin)
+		}
 		keep(literals{exact: exact})
 		keep(l)
 		if exact = l.exact; exact == nil {
