@@ -148,6 +148,7 @@ type found struct {
 	first, last []int32 // by pattern: into places, plus 1; 0 is none
 	places      []place
 	anywhere    []bool // by pattern: there are more places than were kept
+	kept        int32  // lists beyond have no places: that they are there is enough
 }
 
 type place struct {
@@ -155,15 +156,23 @@ type place struct {
 	next int32 // into places, plus 1
 }
 
-// reset prepares f for a text and so many patterns.
-func (f *found) reset(patterns int) {
-	f.first = append(f.first[:0], make([]int32, patterns)...)
+// reset prepares f for a text and so many lists of literals, of which the first
+// are those of patterns.
+func (f *found) reset(patterns, lists int) {
+	f.first = append(f.first[:0], make([]int32, lists)...)
 	f.last = append(f.last[:0], make([]int32, patterns)...)
-	f.anywhere = append(f.anywhere[:0], make([]bool, patterns)...)
-	f.places = f.places[:0]
+	f.anywhere = append(f.anywhere[:0], make([]bool, lists)...)
+	f.places, f.kept = f.places[:0], int32(patterns)
 }
 
+// has reports whether a literal of a list is there.
+func (f *found) has(list int) bool { return f.first[list] != 0 || f.anywhere[list] }
+
 func (f *found) add(pattern int32, end int) {
+	if pattern >= f.kept {
+		f.anywhere[pattern] = true
+		return
+	}
 	if len(f.places) >= maxPlaces {
 		f.anywhere[pattern] = true
 		return

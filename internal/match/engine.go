@@ -2,6 +2,8 @@ package match
 
 import (
 	"regexp"
+	"regexp/syntax"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +31,9 @@ type engine interface {
 // regexp: many an expression is never asked again.
 type linear struct {
 	expr string
+	// standard leaves RE2 out: it knows no characters when it looks for a place that
+	// is no word boundary, and finds one inside of a character.
+	standard bool
 
 	uses  atomic.Int32 // up to fewUses
 	first sync.Once
@@ -49,9 +54,15 @@ type finder interface {
 	FindAllStringIndex(text string, most int) [][]int
 }
 
+// insideWords reports whether an expression asks for a place that is no word
+// boundary.
+func insideWords(re *syntax.Regexp) bool {
+	return re.Op == syntax.OpNoWordBoundary || slices.ContainsFunc(re.Sub, insideWords)
+}
+
 // get returns what searches a text of so many bytes.
 func (l *linear) get(size int) finder {
-	if size <= shortText && l.uses.Load() < fewUses {
+	if l.standard || size <= shortText && l.uses.Load() < fewUses {
 		l.uses.Add(1)
 		l.first.Do(func() { l.short = regexp.MustCompile(l.expr) }) // what syntax.Parse takes, it takes
 		return l.short

@@ -61,6 +61,8 @@ type literals struct {
 	exact []string
 	// need are texts of which each match contains one; nil when nothing is known.
 	need []string
+	// also are other texts of which each match contains one, beside one of need.
+	also []string
 	// begin are texts with one of which each match begins, nil when that is not known.
 	begin []string
 }
@@ -75,6 +77,15 @@ func (l literals) best() []string {
 		return l.need
 	}
 	return nil
+}
+
+// second returns another list of which every match contains one, beside one of
+// best: nil when none is good.
+func (l literals) second() []string {
+	if worth(l.also) == 0 || better(reduce(l.exact), l.need) {
+		return nil
+	}
+	return l.also
 }
 
 // reduce leaves out literals that contain another one, which is enough.
@@ -141,7 +152,7 @@ func literalsOf(re *syntax.Regexp) literals {
 		return literalsOf(re.Sub[0])
 	case syntax.OpPlus:
 		sub := literalsOf(re.Sub[0])
-		return literals{need: sub.best(), begin: sub.exact}
+		return literals{need: sub.best(), also: sub.second(), begin: sub.exact}
 	case syntax.OpQuest:
 		sub := literalsOf(re.Sub[0])
 		if sub.exact == nil {
@@ -197,10 +208,15 @@ func ofClass(ranges []rune) literals {
 // concat is one thing after another: what is exact grows into longer literals.
 func concat(list []literals) literals {
 	exact, whole := []string{""}, true
-	var need []string
+	var need, also []string
 	keep := func(l literals) {
-		if found := l.best(); better(found, need) {
-			need = found
+		for _, found := range [][]string{l.best(), l.second()} {
+			switch {
+			case better(found, need):
+				need, also = found, need
+			case better(found, also):
+				also = found
+			}
 		}
 	}
 	for _, l := range list {
@@ -222,13 +238,13 @@ func concat(list []literals) literals {
 		return literals{exact: exact}
 	}
 	keep(literals{exact: exact})
-	return literals{need: need}
+	return literals{need: need, also: also}
 }
 
 // alternate is one thing or another: each must have literals.
 func alternate(subs []*syntax.Regexp) literals {
 	var all literals
-	exact, need := true, true
+	exact, need, two := true, true, false
 	for _, sub := range subs {
 		l := literalsOf(sub)
 		if exact = exact && l.exact != nil; exact {
@@ -237,7 +253,15 @@ func alternate(subs []*syntax.Regexp) literals {
 		found := l.best()
 		if need = need && found != nil; need {
 			all.need = union(all.need, found)
+			if other := l.second(); other != nil {
+				all.also, two = union(all.also, other), true
+			} else { // one that has no second: its first will do
+				all.also = union(all.also, found)
+			}
 		}
+	}
+	if all.also = reduce(all.also); !two || !need || len(all.also) > maxLiterals {
+		all.also = nil
 	}
 	if !exact || len(all.exact) > maxLiterals {
 		all.exact = nil

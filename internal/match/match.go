@@ -47,6 +47,7 @@ type Pattern struct {
 type Set struct {
 	patterns []pattern
 	machine  *automaton // of the literals; nil when there are none
+	lists    int        // of literals: one for each pattern, and the second ones
 }
 
 type pattern struct {
@@ -54,6 +55,7 @@ type pattern struct {
 	index    int // in the set
 	count    int
 	literals []string // folded; every match contains one of them; none: it must be tried
+	also     int      // in found: where another list of literals is noted, of which every match contains one, too; 0 is none
 	engine   engine
 	linear   *linear // the engine, if it is one
 	reach    int     // the most bytes of a match of it
@@ -64,6 +66,7 @@ type pattern struct {
 func Compile(patterns []Pattern) (*Set, error) {
 	s := &Set{patterns: make([]pattern, len(patterns))}
 	some := false
+	var companions []pattern // their literals are looked for in the same pass
 	for i, p := range patterns {
 		if p.ID < 0 {
 			return nil, fmt.Errorf("match: a pattern with the number %d", p.ID)
@@ -74,7 +77,7 @@ func Compile(patterns []Pattern) (*Set, error) {
 		switch {
 		case err == nil:
 			parsed = parsed.Simplify()
-			compiled.linear, compiled.reach = &linear{expr: p.Expr}, reach(parsed)
+			compiled.linear, compiled.reach = &linear{expr: p.Expr, standard: insideWords(parsed)}, reach(parsed)
 			compiled.engine = compiled.linear
 		case p.Backtracking:
 			var b *backtracking
@@ -85,15 +88,29 @@ func Compile(patterns []Pattern) (*Set, error) {
 		default:
 			return nil, fmt.Errorf("match: %w", err)
 		}
-		compiled.literals = literalsOf(parsed).best()
+		found := literalsOf(parsed)
+		compiled.literals = found.best()
+		if second := found.second(); second != nil {
+			companions = append(companions, pattern{literals: second})
+			compiled.also = len(patterns) + len(companions) - 1
+		}
 		some = some || compiled.literals != nil
 	}
 	if some {
-		machine, full := newAutomaton(s.patterns, maxCells)
+		all := append(slices.Clip(s.patterns), companions...)
+		machine, full := newAutomaton(all, maxCells)
 		for _, i := range full {
-			s.patterns[i].literals = nil
+			if i < len(s.patterns) {
+				s.patterns[i].literals, s.patterns[i].also = nil, 0
+				continue
+			}
+			for j := range s.patterns {
+				if s.patterns[j].also == i {
+					s.patterns[j].also = 0
+				}
+			}
 		}
-		s.machine = machine
+		s.machine, s.lists = machine, len(all)
 	}
 	return s, nil
 }
@@ -107,7 +124,7 @@ func (s *Set) Match(r *Run, text string) {
 	text = whole(text)
 	exact := true // places in what is scanned are places in text
 	if s.machine != nil {
-		r.found.reset(len(s.patterns))
+		r.found.reset(len(s.patterns), s.lists)
 		scanned := text
 		if unfolded(text) {
 			scanned, exact = string(appendFolded(nil, text)), false
@@ -116,7 +133,7 @@ func (s *Set) Match(r *Run, text string) {
 	}
 	for i := range s.patterns {
 		p := &s.patterns[i]
-		if r.settled(p.id) || p.literals != nil && r.found.first[i] == 0 && !r.found.anywhere[i] {
+		if r.settled(p.id) || p.literals != nil && (!r.found.has(i) || p.also > 0 && !r.found.has(p.also)) {
 			continue
 		}
 		began := r.now()
