@@ -28,7 +28,7 @@ bed   = MILTERD_BED=required MILTERD_BIN=$(CURDIR)/bin/milterd
 # Ten thousand connections are ten thousand files.
 files = ulimit -n 20000 2>/dev/null || ulimit -n $$(ulimit -Hn)
 
-.PHONY: help build run test race lint fuzz bench integration torture docs clean gofmt tools
+.PHONY: help build run test race lint fuzz bench weights accuracy integration torture docs clean gofmt tools
 
 help: ## list these words
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -78,11 +78,23 @@ bench: build ## benchmarks of the packages, then milterd beside other milters
 	  BENCH_EXTRA=$(CURDIR)/bench/extra.d BENCH_RESULTS=$(CURDIR)/bench/results $(BENCH_DIR)/run-peers --peers '$(BENCH_PEERS)' $(BENCH_ARGS); \
 	else echo "*** NOT MEASURED: there is no harness at $(BENCH_DIR) (BENCH_DIR names it) ***"; fi
 
+weights: build ## what the shipped rules hit in the development corpus and in mail of today, and the weights that a fit proposes
+	@if [ -z '$(MILTERD_CORPORA)' ]; then echo "*** NOT FITTED: there is no corpus (MILTERD_CORPORA names its folder) ***"; exit 0; fi; \
+	dir=$$(mktemp -d) && trap "rm -rf $$dir" EXIT && echo '{}' >$$dir/milterd.yaml && \
+	tar -xzf '$(MILTERD_CORPORA)/ham/spamassassin-public-ham.tar.gz' -C $$dir && tar -xzf '$(MILTERD_CORPORA)/spam/spamassassin-public-spam.tar.gz' -C $$dir && \
+	bin/milterd --config $$dir/milterd.yaml rules test --corpus $$dir/ham $$dir/spam internal/weights/testdata/ham.mbox internal/weights/testdata/spam.mbox
+
+accuracy: ## how good learning is, beside bogofilter in the same run: a table
+	@command -v bogofilter >/dev/null || { [ "$$(id -u)" = 0 ] && { echo "installing bogofilter"; apt-get -qq -o DPkg::Lock::Timeout=400 update; \
+	  DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=400 install -y --no-install-recommends bogofilter >/dev/null; }; } || true
+	@MILTERD_ACCURACY=1 $(GO) test -count=1 -timeout 20m -v -run '^Test(Accuracy|Poison)$$' ./bayes
+
 integration: build ## a real Postfix and Dovecot around bin/milterd
 	@integration/install.sh
 	@$(files); $(bed) $(GO) test -count=1 ./integration
 
-torture: build ## a million spoiled packets beside an honest session
+torture: build ## a million spoiled packets beside an honest session; a daemon killed 200 times while it learns
+	@MILTERD_KILLS=200 $(GO) test -count=1 -v -timeout 10m -run '^TestKillWhileLearning$$' ./internal/daemon
 	@$(files); $(bed) MILTERD_TORTURE=1000000 $(GO) test -count=1 -v -timeout 30m -run '^TestTorture$$' ./integration
 
 docs: build ## write the generated parts of the documents again, and try their examples

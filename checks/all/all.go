@@ -4,16 +4,22 @@ package all
 import (
 	"milterd/checks"
 	"milterd/checks/arc"
+	"milterd/checks/attachments"
 	"milterd/checks/auth"
 	"milterd/checks/author"
+	"milterd/checks/bayes"
+	"milterd/checks/clamav"
 	"milterd/checks/content"
 	"milterd/checks/dkim"
 	"milterd/checks/dmarc"
+	"milterd/checks/dnsbl"
+	"milterd/checks/greylist"
 	"milterd/checks/header"
 	"milterd/checks/iprev"
 	"milterd/checks/lists"
 	"milterd/checks/signing"
 	"milterd/checks/spf"
+	"milterd/checks/uribl"
 	"milterd/rules"
 )
 
@@ -28,9 +34,15 @@ func Specs(set *rules.Set) []checks.Spec {
 		iprev.Spec(),
 		auth.Spec(),
 		author.Spec(),
+		dnsbl.Spec(),
+		uribl.Spec(),
 		dmarc.Spec(),
 		header.Spec(),
 		content.Spec(set),
+		bayes.Spec(),
+		greylist.Spec(),
+		attachments.Spec(),
+		clamav.Spec(),
 		lists.Spec(),
 		signing.Spec(),
 	}

@@ -31,6 +31,7 @@ var house = []room{
 	{"internal/store", nil},
 	{"internal/store/*", []string{"internal/store"}},
 	{"rules", []string{"internal/strictyaml", "internal/match", "internal/table"}},
+	{"internal/archive", nil},                           // what is in an archive
 	{"internal/table", []string{"internal/strictyaml"}}, // addresses, domains, networks in files
 	{"internal/config", []string{"internal/strictyaml", "internal/table"}},
 
@@ -51,13 +52,21 @@ var house = []room{
 	{"internal/spamassassin/perlre", nil},
 	{"internal/spamassassin/view", []string{"internal/spamassassin/perlre", "mime", "rules"}},
 
+	{"internal/dnslist", []string{"checks", "message", "internal/strictyaml"}}, // lists in the DNS, for the checks that ask them
+
 	// Checks report and never import each other; scoring decides.
-	{"checks", []string{"message", "authres", "internal/store"}},
+	{"bayes", []string{"message", "mime", "internal/store"}}, // what was learned lies in the store
+	{"checks", []string{"message", "bayes", "authres", "internal/store"}},
+	{"checks/bayes", []string{"checks", "message", "mime", "bayes"}},
 	{"checks/all", []string{"checks", "checks/*", "rules"}},
 	{"checks/checktest", slices.Concat([]string{"checks", "message", "rules", "internal/strictyaml"}, protocols)},
 	{"checks/signing", []string{"checks", "message", "dkim", "internal/keys", "internal/strictyaml"}},                  // keys and tables lie in files
 	{"checks/arc", []string{"checks", "message", "authres", "arc", "dkim", "internal/keys"}},                           // the sealing key lies in a file
 	{"checks/lists", slices.Concat([]string{"checks", "message", "internal/strictyaml", "internal/table"}, protocols)}, // whom the operator trusts
+	{"checks/dnsbl", []string{"checks", "message", "internal/dnslist", "internal/strictyaml", "internal/table"}},       // paths of files in its section
+	{"checks/uribl", []string{"checks", "message", "mime", "dkim", "internal/dnslist", "internal/strictyaml", "internal/table"}},
+	{"checks/clamav", []string{"checks", "message", "mime", "internal/strictyaml"}}, // sizes in its section
+	{"checks/attachments", []string{"checks", "message", "mime", "internal/archive", "internal/table"}},
 	{"checks/*", slices.Concat([]string{"checks", "message", "mime", "authres", "rules", "internal/match", "internal/table", "internal/store", "internal/spamassassin/*"}, protocols)},
 	{"scoring", []string{"checks", "message", "rules"}},
 
@@ -67,7 +76,7 @@ var house = []room{
 	{"internal/bridge", []string{"milter", "internal/pipeline", "checks", "message"}},
 	{"internal/journal", []string{"internal/pipeline", "checks", "authres", "message"}},
 	{"internal/engine", []string{"internal/config", "internal/strictyaml", "internal/table", "internal/dns", "internal/store", "internal/store/*", "internal/pipeline",
-		"checks", "checks/all", "dmarc", "rules", "scoring", "message"}},
+		"checks", "checks/all", "dmarc", "rules", "scoring", "message", "bayes"}},
 
 	// What runs it: as a service, over files, for show.
 	{"internal/rotation", []string{"internal/keys", "internal/dns", "internal/strictyaml", "dkim", "message"}}, // keys that take turns
@@ -76,12 +85,13 @@ var house = []room{
 	{"internal/learning", []string{"bayes", "mime", "internal/carry", "internal/dovecot", "internal/store"}}, // lessons and second opinions
 	{"internal/control", []string{"bayes", "internal/learning", "internal/dovecot", "internal/store"}},       // what commands ask the daemon
 	{"internal/daemon", []string{"bayes", "mime", "internal/carry", "internal/control", "internal/dovecot", "internal/learning", "internal/rotation", "internal/bridge", "internal/pipeline", "internal/engine", "internal/journal", "internal/config", "internal/dns",
-		"internal/store", "internal/store/*", "checks", "checks/all", "milter", "rules", "message"}},
+		"internal/store", "internal/store/*", "checks", "checks/all", "checks/bayes", "milter", "rules", "message"}},
 	{"internal/mailbox", nil},
 	{"internal/weights", []string{"checks", "checks/author", "checks/content", "checks/header", "message", "rules"}}, // what rules are worth, found in a corpus
 	{"internal/scan", []string{"internal/mailbox", "internal/bridge", "internal/engine", "internal/pipeline", "milter", "message"}},
 	{"internal/demo", []string{"internal/daemon", "internal/config", "internal/dns/zone", "internal/pipeline", "checks/all", "milter", "rules", "message"}},
 	{"internal/opendkim", []string{"internal/keys", "dkim", "message"}}, // reads another program's configuration
+	{"internal/postgrey", []string{"internal/table", "message"}},        // and another's
 	{"cmd/milterd", anything}, // whatever its commands call
 
 	// What only tests use.
