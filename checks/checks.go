@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"milterd/authres"
+	"milterd/bayes"
+	"milterd/internal/store"
 	"milterd/message"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,6 +59,8 @@ type Spec struct {
 	// TopLevel says that the check's section is the key of its name at the top of
 	// the configuration, not one below checks. Without one the check is left out.
 	TopLevel bool
+	// Off says that the check is left out unless its section has enabled: true.
+	Off bool
 	// Phase is when everything the check reads is there.
 	Phase Phase
 	// Needs names the checks without whose results this one is meaningless.
@@ -72,6 +76,9 @@ type Spec struct {
 	// OnError is what scoring does when the check fails, unless the operator
 	// sets on_error.
 	OnError OnError
+	// FaultReply is what a client is told whose mail waits because the check failed;
+	// zero stands for [message.ReplyOwnFault].
+	FaultReply message.Reply
 	// Timeout bounds one run; 0 means the message's own deadline.
 	Timeout time.Duration
 	// Sample is the embedded sample.yaml: every key, its default, one sentence.
@@ -134,7 +141,12 @@ type Env struct {
 	Registerer prometheus.Registerer
 	// Notes gives a check a memory of its own for points in time; nil means that
 	// there is none that outlives the process.
-	Notes  func(space string) Notes
+	Notes func(space string) Notes
+	// Store is the whole memory that outlives the message, for checks that count or
+	// learn; nil where there is none. Each check keeps to the space of its name.
+	Store store.Store
+	// Bayes is what was learned; nil where there is no memory of it.
+	Bayes  *bayes.Classifier
 	Logger *slog.Logger
 	Now    func() time.Time
 	// AuthservID is the configured identity of this host; empty means the
@@ -157,6 +169,11 @@ type Limits struct {
 	DKIMMaxSigs  int
 	DKIMMaxNames int
 	ARCSets      int
+	// Archives, all of a message together.
+	ArchiveDepth   int
+	ArchiveEntries int
+	ArchiveRatio   int
+	ArchiveBytes   int64
 }
 
 // Notes remembers since when something has been so. It never fails and never
@@ -221,6 +238,9 @@ type Result struct {
 	Note string
 	// Demand is what the check's own mode asks to be done, or nil.
 	Demand *Demand
+	// Unscanned says that the check could not look, and that the mail is to go on all
+	// the same: X-Milterd-Unscanned names the check.
+	Unscanned bool
 	// Exempt names checks whose findings and demands shall not count for the
 	// message.
 	Exempt []string
@@ -284,6 +304,9 @@ type Demand struct {
 	Always bool
 	// Outbound marks a demand that holds for our own users' mail too.
 	Outbound bool
+	// IfRejected marks a demand that holds only where the score alone refuses mail:
+	// that of our own users, who are never refused by it, may be held instead.
+	IfRejected bool
 	// AtRcpt allows the answer already at RCPT TO.
 	AtRcpt bool
 }
@@ -296,6 +319,20 @@ type Demand struct {
 // do without it when Prepared is nil.
 type Preparer interface {
 	Prepare(ctx context.Context, in *Input) any
+}
+
+// Background is a check that has something to do beside the messages: lists that are
+// tested once an hour. Background is called once, when the configuration takes up its
+// service, and returns soon after ctx ends.
+type Background interface {
+	Background(ctx context.Context)
+}
+
+// Early is a check, of a phase before Header, whose Demand may be answered already at
+// RCPT TO (Demand.AtRcpt). Where AnswersAtRcpt is true, as its configuration wants it,
+// every recipient waits for the check.
+type Early interface {
+	AnswersAtRcpt() bool
 }
 
 // A Sealer makes edits once the verdict stands: signatures.

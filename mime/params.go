@@ -379,12 +379,14 @@ func (s *paramScanner) quoted() (string, bool) {
 	return string(out), true
 }
 
+var withoutLineEnds = strings.NewReplacer("\r", "", "\n", "")
+
 // unfold takes line breaks out of s.
 func unfold(s string) string {
 	if !strings.ContainsAny(s, "\r\n") {
 		return s
 	}
-	return strings.NewReplacer("\r", "", "\n", "").Replace(s)
+	return withoutLineEnds.Replace(s)
 }
 
 // isToken says whether s is a token (RFC 2045, section 5.1).

@@ -213,7 +213,7 @@ func TestMetrics(t *testing.T) {
 		if word == "signing" {
 			word = "dkim" // the half of it that signs: people look for the two in one place
 		}
-		form := regexp.MustCompile(`^milterd_` + word + `_[a-z_]+_(total|seconds|bytes|ratio|info|timestamp_seconds)$`)
+		form := regexp.MustCompile(`^milterd_` + word + `_([a-z_]+_)?(total|seconds|bytes|ratio|info|timestamp_seconds|tokens|messages)$`)
 		text := readme(t, s.Name)
 		for _, name := range own {
 			if !form.MatchString(name) {

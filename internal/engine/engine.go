@@ -11,12 +11,14 @@ import (
 	"slices"
 	"time"
 
+	"milterd/bayes"
 	"milterd/checks"
 	"milterd/checks/all"
 	"milterd/dmarc"
 	"milterd/internal/config"
 	"milterd/internal/dns"
 	"milterd/internal/pipeline"
+	"milterd/internal/store"
 	"milterd/internal/strictyaml"
 	"milterd/message"
 	"milterd/rules"
@@ -30,7 +32,11 @@ type Host struct {
 	Resolver   checks.Resolver
 	Registerer prometheus.Registerer
 	// Notes gives a check its part of the store; may be nil.
-	Notes    func(space string) checks.Notes
+	Notes func(space string) checks.Notes
+	// Store is all of it; may be nil.
+	Store store.Store
+	// Bayes is what was learned; may be nil.
+	Bayes    *bayes.Classifier
 	Metrics  *pipeline.Metrics
 	Faults   *pipeline.Faults
 	MarkKey  []byte
@@ -39,6 +45,8 @@ type Host struct {
 	Logger   *slog.Logger
 	Now      func() time.Time
 	Random   io.Reader
+	// Carry makes the header field that takes a verdict to delivery; nil for none.
+	Carry func(ctx context.Context, o *pipeline.Outcome) string
 	// Rules are rule files beside the shipped ones and those of the
 	// configuration: for a program that has no files.
 	Rules []rules.Source
@@ -55,9 +63,14 @@ type Engine struct {
 	Pipeline *pipeline.Pipeline
 }
 
-// Rules reads the shipped rules, those of the configuration, and more. All
-// errors are reported at once, with their places.
+// Rules reads the shipped rules, those of the configuration, and more, and runs
+// the tests of all of them. All errors are reported at once, with their places.
 func Rules(cfg *config.Config, more ...rules.Source) (*rules.Set, error) {
+	return loadRules(cfg, rules.Shipped(), more)
+}
+
+// loadRules reads the shipped rules as given, and the others.
+func loadRules(cfg *config.Config, shipped, more []rules.Source) (*rules.Set, error) {
 	paths := make([]string, len(cfg.Rules))
 	for i, p := range cfg.Rules {
 		paths[i] = string(p)
@@ -66,7 +79,17 @@ func Rules(cfg *config.Config, more ...rules.Source) (*rules.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rules.Load(slices.Concat(rules.Shipped(), files, more), FindingNames())
+	return rules.Load(slices.Concat(shipped, files, more), FindingNames())
+}
+
+// provenRules are the shipped rules. Their tests were run when the program was
+// built; at every start that would take longer than all the rest.
+func provenRules() []rules.Source {
+	shipped := rules.Shipped()
+	for i := range shipped {
+		shipped[i].Proven = true
+	}
+	return shipped
 }
 
 // FindingNames returns every name that a rule or a score may mention beside
@@ -88,15 +111,36 @@ func Findings() []checks.FindingSpec {
 	return list
 }
 
+// Off names the checks that the configuration leaves out, or does not turn on.
+func (e *Engine) Off() []string {
+	return slices.DeleteFunc(all.Names(), func(name string) bool {
+		return slices.ContainsFunc(e.Specs, func(s checks.Spec) bool { return s.Name == name })
+	})
+}
+
 // reserves keep a sender whose own SPF or keys burn the budget from hiding the
 // victim's policy: the policy walk of DMARC asks from a purse of its own, nine
 // questions, each perhaps again over TCP.
-var reserves = map[string]dns.GroupLimits{"dmarc": {Reserve: 2 * dmarc.MaxPolicyQueries}}
+//
+// The checks that ask lists share a purse: a message full of URLs leaves enough for
+// the others.
+var reserves = map[string]dns.GroupLimits{"dmarc": {Reserve: 2 * dmarc.MaxPolicyQueries}, lists: {Queries: 50}}
+
+// lists is the group of the checks that ask DNS lists.
+const lists = "lists"
+
+// scope names the group on whose account a check asks the DNS.
+func scope(ctx context.Context, check string) context.Context {
+	if check == "dnsbl" || check == "uribl" {
+		check = lists
+	}
+	return dns.WithGroup(ctx, check)
+}
 
 // New builds an engine. It opens what the checks need and causes no traffic.
 // Its error is everything that is wrong with rules and checks.
 func New(cfg *config.Config, h Host) (*Engine, error) {
-	set, err := Rules(cfg, h.Rules...)
+	set, err := loadRules(cfg, provenRules(), h.Rules)
 	errs := []error{err}
 	if err != nil {
 		set = new(rules.Set) // the checks may be wrong as well
@@ -104,10 +148,13 @@ func New(cfg *config.Config, h Host) (*Engine, error) {
 	e := &Engine{Config: cfg, Rules: set}
 	onError := map[string]checks.OnError{}
 	for _, spec := range all.Specs(set) {
-		common := checks.Common{Enabled: true, OnError: spec.OnError}
+		common := checks.Common{Enabled: !spec.Off, OnError: spec.OnError}
 		section := cfg.Check(spec.Name).Node()
 		errs = append(errs, section.Key("enabled").Decode(&common.Enabled), section.Key("on_error").Decode(&common.OnError))
 		if !common.Enabled || spec.TopLevel && section.Kind() == strictyaml.Null {
+			if section.Kind() != strictyaml.Null {
+				errs = append(errs, misread(cfg.Check(spec.Name), spec, h))
+			}
 			continue
 		}
 		if common.OnError != "" {
@@ -123,13 +170,14 @@ func New(cfg *config.Config, h Host) (*Engine, error) {
 		Section: func(name string) checks.Section { return cfg.Check(name) },
 		OnError: onError,
 		Env: checks.Env{
-			Resolver: h.Resolver, Registerer: h.Registerer, Notes: h.Notes, Logger: h.Logger, Now: h.Now,
+			Resolver: h.Resolver, Registerer: h.Registerer, Notes: h.Notes, Bayes: h.Bayes, Store: h.Store, Logger: h.Logger, Now: h.Now,
 			AuthservID: string(cfg.AuthservID),
 			Limits: checks.Limits{
 				FromBytes: int(limits.FromBytes), ScanBytes: int64(limits.ScanBytes), TextBytes: int(limits.TextBytes),
 				MIMEDepth: limits.MIMEDepth, MIMEParts: limits.MIMEParts, MIMEParams: limits.MIMEParameters, URLs: limits.URLs,
 				RuleTime: limits.RuleTime, RulesTime: limits.RulesTime,
 				DKIMMaxSigs: limits.DKIMSignatures, DKIMMaxNames: limits.DKIMHeaderNames, ARCSets: limits.ARCSets,
+				ArchiveDepth: limits.ArchiveDepth, ArchiveEntries: limits.ArchiveEntries, ArchiveRatio: limits.ArchiveRatio, ArchiveBytes: int64(limits.ArchiveBytes),
 			},
 		},
 		Policy: scoring.New(scoring.Options{
@@ -138,7 +186,7 @@ func New(cfg *config.Config, h Host) (*Engine, error) {
 				Greylist: threshold(cfg.Thresholds.Greylist), Junk: threshold(cfg.Thresholds.Junk), Reject: threshold(cfg.Thresholds.Reject),
 			},
 			OwnFault: scoring.OwnFault(cfg.OwnFault), Exceptions: exceptions,
-			Rules:    set, Findings: Findings(),
+			Rules: set, Findings: Findings(),
 		}),
 		Roles: pipeline.Roles{
 			MyNetworks: cfg.Networks.MyNetworks, Relays: cfg.Networks.Relays, Fetchers: cfg.Networks.Fetchers,
@@ -150,13 +198,22 @@ func New(cfg *config.Config, h Host) (*Engine, error) {
 		Transaction: func(ctx context.Context) context.Context {
 			return dns.WithBudget(ctx, dns.NewBudget(dns.Limits{Queries: limits.DNSQueries, Time: limits.DNSTime, Groups: reserves}))
 		},
-		Scope:  dns.WithGroup,
-		Faults: h.Faults, Metrics: h.Metrics, Forgetful: h.Forgetful, Random: h.Random, Logger: h.Logger, Now: h.Now,
+		Scope:  scope,
+		Faults: h.Faults, Metrics: h.Metrics, Carry: h.Carry, Forgetful: h.Forgetful, Random: h.Random, Logger: h.Logger, Now: h.Now,
 	})
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
 	return e, nil
+}
+
+// misread says what is wrong with the section of a check that is off: who switches it
+// on one day shall not find out then.
+func misread(section checks.Section, spec checks.Spec, h Host) error {
+	_, err := spec.New(section, checks.Env{
+		Resolver: h.Resolver, Registerer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler), Now: h.Now,
+	})
+	return err
 }
 
 func threshold(t config.Threshold) *float64 {

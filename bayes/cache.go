@@ -1,0 +1,87 @@
+package bayes
+
+import (
+	"math/bits"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// cacheLife is for how long a number from the store is believed: what another process
+// has learned is seen after that at the latest.
+const cacheLife = 10 * time.Second
+
+// cache holds the numbers of hot tokens, also of those that the store does not have:
+// words that every message contains are looked up once in ten seconds. It is a table
+// of a fixed size in which a newcomer takes the place of who is there; 48 bytes an
+// entry.
+type cache struct {
+	mask    uint64
+	entries []entry
+	locks   [64]sync.Mutex
+	// learned counts lessons. Numbers that were read before one and come after it
+	// are not taken up.
+	learned atomic.Uint64
+}
+
+type entry struct {
+	scope scope
+	id    uint64
+	until int64 // milliseconds since 1970; 0 is an empty entry
+	numbers
+}
+
+func newCache(size int) *cache {
+	if size < 0 {
+		return &cache{}
+	}
+	size = 1 << bits.Len(uint(size-1))
+	return &cache{mask: uint64(size - 1), entries: make([]entry, size)}
+}
+
+func (c *cache) at(s scope, id uint64) (*entry, *sync.Mutex) {
+	i := (id ^ uint64(s)*0x9e3779b97f4a7c15) & c.mask
+	return &c.entries[i], &c.locks[i%uint64(len(c.locks))]
+}
+
+func (c *cache) get(s scope, id uint64, now int64) (n numbers, ok bool) {
+	if c.entries == nil {
+		return numbers{}, false
+	}
+	e, lock := c.at(s, id)
+	lock.Lock()
+	defer lock.Unlock()
+	if e.scope == s && e.id == id && now < e.until && e.until <= now+cacheLife.Milliseconds() {
+		return e.numbers, true
+	}
+	return numbers{}, false
+}
+
+// put takes numbers up that were read when learned was as given.
+func (c *cache) put(s scope, id uint64, n numbers, now int64, learned uint64) {
+	if c.entries == nil {
+		return
+	}
+	e, lock := c.at(s, id)
+	lock.Lock()
+	defer lock.Unlock()
+	if c.learned.Load() == learned {
+		*e = entry{s, id, now + cacheLife.Milliseconds(), n}
+	}
+}
+
+// forget drops what a lesson has changed.
+func (c *cache) forget(s scope, tokens []Token) {
+	c.learned.Add(1)
+	if c.entries == nil {
+		return
+	}
+	for i := range tokens {
+		e, lock := c.at(s, tokens[i].ID)
+		lock.Lock()
+		if e.scope == s && e.id == tokens[i].ID {
+			*e = entry{}
+		}
+		lock.Unlock()
+	}
+}

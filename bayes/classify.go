@@ -1,0 +1,107 @@
+package bayes
+
+import (
+	"context"
+	"fmt"
+
+	"milterd/internal/store"
+)
+
+// Verdict is what a classifier thinks of a message.
+type Verdict struct {
+	// Probability that the message is spam, from 0 to 1. One half is no opinion.
+	Probability float64
+	// Site and User are how many messages the opinion rests on. Where both are zero
+	// nothing was ever learned, and the probability is one half.
+	Site, User Totals
+	// Clues are the tokens that had a say, the strongest first.
+	Clues []Clue
+}
+
+// Classify judges a message for a user, or for the site when the name is empty. The
+// error is the store's, or that of ctx: then there is no opinion.
+func (c *Classifier) Classify(ctx context.Context, user string, m Message) (Verdict, error) {
+	key, err := c.known(ctx)
+	if err != nil {
+		return Verdict{}, err
+	}
+	if key == nil {
+		return Verdict{Probability: 0.5}, nil
+	}
+	tokens := key.tokens(m)
+	k, err := c.recall(ctx, key.scope(user), tokens)
+	if err != nil {
+		return Verdict{}, err
+	}
+	v := Verdict{Site: k.siteAll, User: k.userAll}
+	v.Probability, v.Clues = k.weigh(tokens)
+	return v, nil
+}
+
+// recall reads what is known of tokens, from memory where that is fresh, the rest in
+// one Get.
+func (c *Classifier) recall(ctx context.Context, user scope, tokens []Token) (*known, error) {
+	scopes := []scope{0}
+	if user != 0 {
+		scopes = append(scopes, user)
+	}
+	now, learned := c.now().UnixMilli(), c.cache.learned.Load()
+	found := make([]numbers, len(scopes)*len(tokens))
+	missing := make([]int, 0, len(found))
+	for i := range found {
+		n, ok := c.cache.get(scopes[i/len(tokens)], tokens[i%len(tokens)].ID, now)
+		if found[i] = n; !ok {
+			missing = append(missing, i)
+		}
+	}
+	keys := make([][]byte, 0, len(scopes)+len(missing))
+	for _, s := range scopes {
+		keys = append(keys, totalsKey(s))
+	}
+	buf := make([]byte, 0, 17*len(missing))
+	for _, i := range missing {
+		from := len(buf)
+		buf = appendTokenKey(buf, scopes[i/len(tokens)], tokens[i%len(tokens)].ID)
+		keys = append(keys, buf[from:len(buf):len(buf)])
+	}
+	values, err := c.store.Get(ctx, Space, keys...)
+	if err != nil {
+		return nil, fmt.Errorf("bayes: %w", err)
+	}
+	for j, i := range missing {
+		found[i] = numbersOf(values[len(scopes)+j])
+		c.cache.put(scopes[i/len(tokens)], tokens[i%len(tokens)].ID, found[i], now, learned)
+	}
+	k := &known{site: found[:len(tokens):len(tokens)], siteAll: totalsOf(values[0])}
+	if user != 0 {
+		k.user, k.userAll = found[len(tokens):], totalsOf(values[1])
+	}
+	return k, nil
+}
+
+// touched is how many of the strongest clues of a message Touch looks at.
+const touched = 30
+
+// Touch keeps alive what had a say in a verdict: tokens that are of use do not expire,
+// though nobody teaches them any more. Of the strongest clues every sixteenth is
+// written, chosen by the message itself, so it costs little and what is used often
+// is met soon. It does not wait for the store; what that refuses is touched another
+// time.
+func (c *Classifier) Touch(user string, m Message, v Verdict) {
+	key := c.secret.Load()
+	if key == nil {
+		return
+	}
+	salt := key.hash([]byte(m.Header.Text("Message-ID")))
+	s := key.scope(user)
+	var ops []store.Op
+	for _, clue := range v.Clues[:min(len(v.Clues), touched)] {
+		if clue.Spam+clue.Ham > 0 && (clue.Token.ID^salt)&15 == 0 {
+			ops = append(ops, store.Add(appendTokenKey(nil, s, clue.Token.ID), lifeOfOld, 0, 0, 0))
+		}
+	}
+	if len(ops) > 0 {
+		ops = append(ops, store.Add(crowdKey(c.now().UnixMilli()/period.Milliseconds()), lifeOfOld+period, 0, int64(len(ops))))
+		_ = c.store.Post(Space, ops...)
+	}
+}

@@ -1,0 +1,278 @@
+package bayes
+
+import (
+	"math"
+	"math/bits"
+	"strconv"
+	"strings"
+
+	"milterd/message"
+	"milterd/mime"
+)
+
+// A place is where in a message a token stands. Places are weighed apart from each
+// other: each has its own average.
+type place uint8
+
+const (
+	inHeader place = iota // values of header fields
+	inText                // what a reader sees, and what is hidden from him
+	inLinks               // hosts, paths
+	inFacts               // structure, oddities
+	inNames               // which header fields there are
+	places
+)
+
+// Bounds on what is looked at of one message. Nobody reads more than that of an
+// unknown sender's mail either; measured, more of it makes nothing better.
+const (
+	maxTokens      = 1000
+	maxTextWords   = 1500
+	maxHiddenWords = 300
+	maxFieldWords  = 60
+	maxFields      = 200
+	maxURLs        = 200
+	maxParts       = 100
+)
+
+// Token is one piece of evidence in a message.
+type Token struct {
+	// ID is the keyed hash by which the token is stored.
+	ID    uint64
+	place place
+	kind  string // "subject", "text", the name of a header field ...
+	text  string // as it stands in the message
+}
+
+// String returns the token for people, as kind:text. The text is a stranger's: it
+// may hold anything.
+func (t Token) String() string {
+	folded, _ := appendFolded(nil, t.text)
+	return t.kind + ":" + string(folded)
+}
+
+// tokenizer takes a message apart.
+type tokenizer struct {
+	secret *secret
+	tokens []Token
+	seen   map[uint64]struct{}
+	buf    []byte
+}
+
+// tokens returns the tokens of a message, each once, in a fixed order: what they are
+// depends on nothing that transport or a filter on the way adds.
+func (s *secret) tokens(m Message) []Token {
+	t := &tokenizer{secret: s, tokens: make([]Token, 0, 384), seen: make(map[uint64]struct{}, 512), buf: make([]byte, 0, 128)}
+	t.header(m.Header)
+	t.structure(m.Tree)
+	visible, facts := m.Tree.VisibleText()
+	t.facts(facts)
+	t.one(inFacts, "length", strconv.Itoa(bits.Len(uint(len(visible)))))
+	t.links(m.Tree) // before the text, which may fill what there is room for
+	left := maxTextWords
+	for w := range words(visible) {
+		if left--; left < 0 {
+			break
+		}
+		t.word(inText, "text", w)
+	}
+	hidden, _ := m.Tree.HiddenText()
+	t.words(inText, "hidden", hidden, maxHiddenWords)
+	return t.tokens
+}
+
+// add takes a token up, hashed from its kind and what is in t.buf behind it.
+func (t *tokenizer) add(p place, kind, text string) {
+	id := t.secret.hash(t.buf)
+	if _, known := t.seen[id]; known || len(t.tokens) >= maxTokens {
+		return
+	}
+	t.seen[id] = struct{}{}
+	t.tokens = append(t.tokens, Token{id, p, kind, text})
+}
+
+// one adds a token as a whole.
+func (t *tokenizer) one(p place, kind, text string) (loud bool) {
+	if text == "" {
+		return false
+	}
+	t.buf = append(append(t.buf[:0], kind...), 0)
+	t.buf, loud = appendFolded(t.buf, text)
+	t.add(p, kind, text)
+	return loud
+}
+
+// word adds a word of a text; one in capitals is a second token.
+func (t *tokenizer) word(p place, kind, w string) {
+	if t.one(p, kind, w) {
+		t.buf[0] ^= 0x80 // no kind begins so
+		t.add(p, kind+" in capitals", w)
+	}
+}
+
+// words adds the first words of a text.
+func (t *tokenizer) words(p place, kind, text string, most int) {
+	for w := range words(text) {
+		if most--; most < 0 {
+			return
+		}
+		t.one(p, kind, w)
+	}
+}
+
+func (t *tokenizer) facts(facts mime.Facts) {
+	for f := range facts.All() {
+		t.one(inFacts, "fact", f.String())
+	}
+}
+
+func (t *tokenizer) header(h *message.Header) {
+	t.subject(mime.DecodeWords(h.Text("Subject")))
+	author := h.Author()
+	for i, a := range author.Addresses[:min(len(author.Addresses), 5)] {
+		domain := a.Domain.String()
+		t.one(inHeader, "from", a.String())
+		t.one(inHeader, "from domain", domain)
+		t.one(inHeader, "from tld", domain[strings.LastIndexByte(domain, '.')+1:])
+		if i < len(author.Names) {
+			t.words(inHeader, "from name", author.Names[i], maxFieldWords)
+		}
+	}
+	t.messageID(h.Text("Message-ID"))
+	for i := range h.Fields[:min(len(h.Fields), maxFields)] {
+		f := &h.Fields[i]
+		name := strings.ToLower(f.Name)
+		if onTheWay(name) {
+			continue
+		}
+		t.one(inNames, "field", name)
+		if telling(name) {
+			t.words(inHeader, name, mime.DecodeWords(message.Unfold(f.Value)), maxFieldWords)
+		}
+	}
+}
+
+// subject adds the words of the Subject, as its own and as words of the text.
+func (t *tokenizer) subject(text string) {
+	left := maxFieldWords
+	for w := range words(text) {
+		if left--; left < 0 {
+			return
+		}
+		before := len(t.tokens)
+		t.word(inHeader, "subject", w)
+		for _, added := range t.tokens[before:] {
+			if added.kind == "subject in capitals" {
+				t.one(inFacts, "subject", "capitals")
+				break
+			}
+		}
+		t.one(inText, "text", w)
+	}
+}
+
+// onTheWay says which fields are left out altogether: what mail servers, filters and
+// mail programs add after the sender, and what we add ourselves. The same message
+// must be the same when it is judged, delivered, and moved to another folder.
+func onTheWay(name string) bool {
+	switch name {
+	case "received", "x-received", "return-path", "delivered-to", "x-delivered-to", "delivery-date", "x-original-to", "envelope-to",
+		"apparently-to", "x-apparently-to", "status", "x-status", "x-keywords", "x-uid", "x-imap", "x-imapbase", "lines", "content-length",
+		"x-original-date", "x-evolution", "x-evolution-source", "x-mozilla-status", "x-mozilla-status2", "x-mozilla-keys",
+		"authentication-results", "received-spf", "x-bogosity", "x-clientproxiedby", "bcc":
+		return true
+	}
+	for _, prefix := range []string{"x-spam", "x-milterd-", "x-rspamd-", "x-virus-", "x-amavis", "arc-", "x-ms-exchange-", "x-forefront-", "x-microsoft-antispam"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// telling says whether the words of a field are worth a look, not its name alone.
+// Subject, From and Message-ID have their own; others hold nothing but numbers.
+func telling(name string) bool {
+	switch name {
+	case "subject", "from", "message-id", "date", "content-type", "references", "in-reply-to", "thread-index", "dkim-signature",
+		"domainkey-signature", "x-google-dkim-signature", "x-gm-message-state", "x-google-smtp-source":
+		return false
+	}
+	return true
+}
+
+// messageID adds what made the Message-ID: its host, and the shape of its number.
+func (t *tokenizer) messageID(id string) {
+	id = strings.Trim(id, "<>")
+	at := strings.LastIndexByte(id, '@')
+	if at < 0 {
+		t.one(inHeader, "message-id", "none")
+		return
+	}
+	t.one(inHeader, "message-id", id[at+1:])
+	t.buf = append(t.buf[:0], "message-id shape\x00"...)
+	t.buf = appendShape(t.buf, id[:at])
+	t.add(inHeader, "message-id shape", id[:at])
+}
+
+// appendShape appends a for letters and 0 for digits, runs of them once.
+func appendShape(dst []byte, s string) []byte {
+	var last byte
+	for i := range min(len(s), 60) {
+		c := s[i]
+		switch {
+		case '0' <= c && c <= '9':
+			c = '0'
+		case 'a' <= c && c <= 'z':
+			c = 'a'
+		case 'A' <= c && c <= 'Z':
+			c = 'A'
+		}
+		if c != last {
+			dst, last = append(dst, c), c
+		}
+	}
+	return dst
+}
+
+func (t *tokenizer) structure(tree *mime.Tree) {
+	t.facts(tree.Facts)
+	for _, p := range tree.Parts[:min(len(tree.Parts), maxParts)] {
+		t.one(inFacts, "part", p.Type)
+		t.one(inFacts, "charset", p.Param("charset"))
+		t.one(inFacts, "encoding", p.Encoding.String())
+		t.one(inFacts, "disposition", p.Disposition)
+	}
+	attachments := tree.Attachments()
+	for _, a := range attachments[:min(len(attachments), maxParts)] {
+		t.one(inFacts, "attachment", a.Type)
+		for _, name := range a.Names[:min(len(a.Names), 5)] {
+			t.words(inFacts, "attachment name", name, 10)
+			if dot := strings.LastIndexByte(name, '.'); dot >= 0 {
+				t.one(inFacts, "attachment ending", name[dot:])
+			}
+		}
+	}
+}
+
+func (t *tokenizer) links(tree *mime.Tree) {
+	urls, facts := tree.URLs()
+	t.facts(facts)
+	for i := range urls[:min(len(urls), maxURLs)] {
+		u := &urls[i]
+		if i == 0 || u.Host != urls[i-1].Host {
+			t.one(inLinks, "host", u.Host)
+			t.one(inLinks, "domain", u.Domain())
+			for label := range strings.SplitSeq(u.Host, ".") {
+				t.one(inLinks, "label", label)
+			}
+		}
+		t.one(inLinks, "scheme", u.Scheme+u.Port)
+		t.one(inLinks, "link in", u.Where.String())
+		t.words(inLinks, "path", u.Path, 20)
+	}
+}
+
+// spread is by what the weights of a message's tokens are divided, so that long and
+// short ones count alike.
+func spread(tokens []Token) float64 { return math.Sqrt(float64(max(len(tokens), 1))) }

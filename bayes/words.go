@@ -1,0 +1,150 @@
+package bayes
+
+import (
+	"iter"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// words yields what looks like a word in a text: letters and digits with the marks
+// that stand inside them (don't, 12.5, joe@example.org), runs of marks that shout
+// (!!!, $$$), and pairs of neighbours in scripts that put no blanks between words.
+func words(s string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := 0; i < len(s); {
+			kind, size := kindAt(s, i)
+			end := i + size
+			switch kind {
+			case letter:
+				end = wordEnd(s, end)
+				if !yield(s[i:end]) {
+					return
+				}
+			case shout:
+				for end < len(s) && s[end] == s[i] {
+					end++
+				}
+				if !yield(s[i:min(end, i+4)]) {
+					return
+				}
+			case dense:
+				next, more := kindAt(s, end)
+				if next == dense {
+					if !yield(s[i : end+more]) {
+						return
+					}
+				} else if before := lastKind(s, i); before != dense && !yield(s[i:end]) {
+					return
+				}
+			}
+			i = end
+		}
+	}
+}
+
+// wordEnd returns where the word ends that s[:i] is in the middle of.
+func wordEnd(s string, i int) int {
+	for i < len(s) {
+		kind, size := kindAt(s, i)
+		if kind == letter {
+			i += size
+			continue
+		}
+		if (s[i] == '\'' || s[i] == '-' || s[i] == '.' || s[i] == ',' || s[i] == ':' || s[i] == '@' || s[i] == '_' ||
+			s[i] == '+' || s[i] == '%' || s[i] == '$' || s[i] == '*') && i+1 < len(s) {
+			if next, size := kindAt(s, i+1); next == letter {
+				i += 1 + size
+				continue
+			}
+		}
+		break
+	}
+	return i
+}
+
+// kind is what a character means to words.
+type kind uint8
+
+const (
+	other  kind = iota
+	letter      // or digit, or mark on a letter
+	shout
+	dense // of a script without blanks
+)
+
+func kindAt(s string, i int) (kind, int) {
+	if i >= len(s) {
+		return other, 0
+	}
+	if c := s[i]; c < utf8.RuneSelf {
+		switch {
+		case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9':
+			return letter, 1
+		case strings.IndexByte("!$*?%#", c) >= 0:
+			return shout, 1
+		}
+		return other, 1
+	}
+	r, size := utf8.DecodeRuneInString(s[i:])
+	return kindOf(r), size
+}
+
+func lastKind(s string, i int) kind {
+	r, _ := utf8.DecodeLastRuneInString(s[:i])
+	return kindOf(r)
+}
+
+func kindOf(r rune) kind {
+	switch {
+	case r >= 0x0e00 && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar):
+		return dense
+	case unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r):
+		return letter
+	}
+	return other
+}
+
+// A word longer than longest bytes is known by its first half.
+const longest = 24
+
+// appendFolded appends a word as it is hashed: in lower case, and short. loud says
+// that it is written in capitals.
+func appendFolded(dst []byte, w string) (folded []byte, loud bool) {
+	start, upper, lower, ascii := len(dst), 0, 0, true
+	for i := range len(w) {
+		c := w[i]
+		switch {
+		case 'A' <= c && c <= 'Z':
+			upper++
+			c += 'a' - 'A'
+		case 'a' <= c && c <= 'z':
+			lower++
+		case c >= utf8.RuneSelf:
+			ascii = false
+		}
+		if !ascii {
+			break
+		}
+		if dst = append(dst, c); len(dst)-start > longest {
+			break // the rest is cut below
+		}
+	}
+	if !ascii {
+		low := strings.ToLower(strings.ToValidUTF8(w, "\ufffd"))
+		loud = len(low) > 2 && low != w && strings.ToUpper(w) == w
+		dst = append(dst[:start], low...)
+	} else {
+		loud = upper > 0 && lower == 0 && len(w) > 2
+	}
+	if len(dst)-start > longest {
+		n := 0
+		for i := range string(dst[start:]) {
+			if n++; n > longest/2 {
+				dst = append(dst[:start+i], '~')
+				break
+			}
+		}
+	}
+	return dst, loud
+}

@@ -1,0 +1,99 @@
+package bayes
+
+import (
+	"context"
+	"sync"
+
+	"milterd/bayes"
+	"milterd/message"
+	"milterd/mime"
+)
+
+const (
+	// agreeing is how many findings must speak for spam.
+	agreeing = 3
+	// contrary is the probability from which learned opinion contradicts a lesson.
+	// Then it takes a person to teach it.
+	contrary = 0.8
+	// perDay bounds what is learned in a day, of all domains together.
+	perDay = 1000
+)
+
+// autolearn teaches the site a message that is beyond doubt without what was learned
+// before, so that an error cannot confirm itself.
+func (c *check) autolearn(ctx context.Context, m *message.Message, learnt bayes.Message, opinion bayes.Verdict, v *message.Verdict) error {
+	if !c.cfg.Autolearn.Enabled || m.Role != message.Inbound {
+		return nil
+	}
+	class := c.cfg.Autolearn.class(v, opinion.Probability)
+	if class == "" || !c.quota.take(c.now().Unix()/86400, domain(m), c.cfg.Autolearn.PerDomain) {
+		return nil
+	}
+	result, err := c.classifier.Learn(ctx, "", bayes.Lesson{Class: class, Message: learnt, Source: "autolearn"})
+	if err == nil && result == bayes.Learned {
+		c.metrics.autolearned.WithLabelValues(string(class)).Inc()
+	}
+	return err
+}
+
+// class returns what a verdict teaches, or nothing.
+func (a *autolearn) class(v *message.Verdict, opinion float64) bayes.Class {
+	var score float64
+	var spam, ham int // findings that speak for it
+	for _, f := range v.Findings {
+		switch {
+		case f.Subjective || f.Shadow:
+			continue
+		case f.Score > 0:
+			spam++
+		case f.Score < 0:
+			ham++
+		}
+		score += f.Score
+	}
+	switch {
+	case score >= a.SpamAbove && spam >= agreeing && opinion > 1-contrary:
+		return bayes.Spam
+	case score <= a.HamBelow && ham > 0 && spam == 0 && opinion < contrary:
+		return bayes.Ham
+	}
+	return ""
+}
+
+// domain is the domain for whose mail a quota holds: what somebody can register, so
+// that subdomains are no way around it. Mail without an author's domain has one
+// quota together.
+func domain(m *message.Message) string {
+	name := m.Author().Domain.String()
+	if name == "" {
+		return ""
+	}
+	url := mime.URL{Host: name}
+	if d := url.Domain(); d != "" {
+		return d
+	}
+	return name
+}
+
+// quota counts what was learned today, by domain.
+type quota struct {
+	mu    sync.Mutex
+	day   int64
+	all   int
+	count map[string]int
+}
+
+// take takes one of a domain's share, if there is one left.
+func (q *quota) take(day int64, domain string, share int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.day != day || q.count == nil {
+		q.day, q.all, q.count = day, 0, map[string]int{}
+	}
+	if q.all >= perDay || q.count[domain] >= share {
+		return false
+	}
+	q.all++
+	q.count[domain]++
+	return true
+}

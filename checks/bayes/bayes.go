@@ -1,0 +1,195 @@
+// Package bayes is the check that asks what was learned: how much the message is like
+// what the site calls spam.
+//
+// How learning works is the business of package milterd/bayes. This check turns its
+// probability into findings, which are subjective: they may file a message or save
+// one, and never refuse one. It is the site's opinion; that of each recipient is asked
+// for at delivery.
+//
+// What was learned lies in the store. One that is slow, full or broken costs the
+// opinion and nothing else: the message goes on, with a finding without points.
+package bayes
+
+import (
+	"cmp"
+	"context"
+	_ "embed"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"milterd/bayes"
+	"milterd/checks"
+	"milterd/message"
+	"milterd/mime"
+)
+
+//go:embed sample.yaml
+var sample string
+
+const (
+	// storeTime is how long the store may take to answer.
+	storeTime = 100 * time.Millisecond
+	// runTime is how long all of it may take: a disk that hangs does not hear of the
+	// other limit.
+	runTime = time.Second
+)
+
+const findingUnavailable = "BAYES_UNAVAILABLE"
+
+// steps are the findings by the probability from which they hold, with SpamAssassin's
+// names.
+var steps = [...]struct {
+	from     float64
+	name     string
+	describe string
+}{
+	{0.999, "BAYES_999", "Learned: spam with a probability of 99.9 % or more"},
+	{0.99, "BAYES_99", "Learned: spam with a probability of 99 to 99.9 %"},
+	{0.95, "BAYES_95", "Learned: spam with a probability of 95 to 99 %"},
+	{0.80, "BAYES_80", "Learned: spam with a probability of 80 to 95 %"},
+	{0.60, "BAYES_60", "Learned: spam with a probability of 60 to 80 %"},
+	{0.40, "BAYES_50", "Learned: spam with a probability of 40 to 60 %, which is no opinion"},
+	{0.20, "BAYES_40", "Learned: spam with a probability of 20 to 40 %"},
+	{0.05, "BAYES_20", "Learned: spam with a probability of 5 to 20 %"},
+	{0.01, "BAYES_05", "Learned: spam with a probability of 1 to 5 %"},
+	{0, "BAYES_00", "Learned: spam with a probability below 1 %"},
+}
+
+// Finding returns the name of the finding for a probability.
+func Finding(probability float64) string {
+	for _, s := range steps {
+		if probability >= s.from {
+			return s.name
+		}
+	}
+	return steps[len(steps)-1].name
+}
+
+// Spec describes the check.
+func Spec() checks.Spec {
+	spec := checks.Spec{
+		Name:    "bayes",
+		Phase:   checks.Message,
+		OnError: checks.OnErrorIgnore,
+		Timeout: runTime,
+		Sample:  sample,
+		New:     newCheck,
+	}
+	for _, s := range steps {
+		spec.Findings = append(spec.Findings, checks.FindingSpec{Name: s.name, Describe: s.describe, Subjective: true})
+	}
+	spec.Findings = append(spec.Findings, checks.FindingSpec{Name: findingUnavailable, Subjective: true,
+		Describe: "What was learned could not be asked: the store did not answer in time"})
+	return spec
+}
+
+type check struct {
+	cfg        config
+	classifier *bayes.Classifier // nil where nothing can be learned
+	metrics    *metrics
+	scan       int64
+	limits     mime.Limits
+	now        func() time.Time
+	quota      quota
+}
+
+var (
+	_ checks.Check    = (*check)(nil)
+	_ checks.Recorder = (*check)(nil)
+)
+
+func newCheck(section checks.Section, env checks.Env) (checks.Check, error) {
+	cfg := defaults()
+	if err := section.Decode(&cfg); err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(env.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	l := env.Limits
+	return &check{cfg: cfg, classifier: env.Bayes, metrics: m, now: env.Now,
+		scan:   cmp.Or(l.ScanBytes, 64<<20),
+		limits: mime.Limits{Depth: l.MIMEDepth, Parts: l.MIMEParts, Parameters: l.MIMEParams, TextBytes: l.TextBytes, URLs: l.URLs},
+	}, nil
+}
+
+// Run asks what was learned. The only errors are a body that cannot be read and the
+// end of ctx.
+func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error) {
+	if c.classifier == nil || c.cfg.BeforeQueue == beforeQueueOff {
+		return checks.Result{Outcome: checks.None}, nil
+	}
+	tree, _, err := mime.Shared(in.Message, c.scan, c.limits)
+	if err != nil {
+		return checks.Result{}, err
+	}
+	inTime, cancel := context.WithTimeout(ctx, storeTime)
+	defer cancel()
+	v, err := c.classifier.Classify(inTime, "", bayes.Message{Header: in.Message.Header, Tree: tree})
+	if err != nil {
+		if ctx.Err() != nil {
+			return checks.Result{}, ctx.Err()
+		}
+		c.metrics.unavailable.Inc()
+		return checks.Result{Findings: []checks.Finding{{Name: findingUnavailable, Detail: printable(err.Error(), 200)}}}, nil
+	}
+	c.metrics.judged(&v)
+	if v.Site == (bayes.Totals{}) {
+		return checks.Result{Outcome: checks.None, Detail: v}, nil
+	}
+	return checks.Result{Detail: v, Findings: []checks.Finding{{Name: Finding(v.Probability), Value: v.Probability, Detail: Explain(v)}}}, nil
+}
+
+// shown is how many clues a finding tells of.
+const shown = 8
+
+// Explain says in a line what a verdict rests on: the strongest clues, each with its
+// part in the score and in how many spam and ham messages it was seen.
+func Explain(v bayes.Verdict) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "of %d spam and %d ham", v.Site.Spam, v.Site.Ham)
+	if v.User != (bayes.Totals{}) {
+		fmt.Fprintf(&b, " and the user's %d and %d", v.User.Spam, v.User.Ham)
+	}
+	for i, clue := range v.Clues[:min(len(v.Clues), shown)] {
+		separator := ", "
+		if i == 0 {
+			separator = ": "
+		}
+		fmt.Fprintf(&b, "%s%s %+.2f (%d/%d)", separator, printable(clue.Token.String(), 40), clue.Weight, clue.Spam, clue.Ham)
+	}
+	return b.String()
+}
+
+// printable makes a stranger's text safe for logs and terminals, in at most n bytes
+// before what is escaped.
+func printable(text string, n int) string {
+	if len(text) > n {
+		text = strings.ToValidUTF8(text[:n], "") + "~"
+	}
+	quoted := strconv.QuoteToGraphic(text)
+	return quoted[1 : len(quoted)-1]
+}
+
+// Record keeps alive what was of use, and learns where the configuration allows it.
+func (c *check) Record(ctx context.Context, in *checks.Input, v *message.Verdict) error {
+	opinion, ok := checks.Detail[bayes.Verdict](in.Prior, "bayes")
+	if !ok || c.classifier == nil {
+		return nil
+	}
+	tree, _, err := mime.Shared(in.Message, c.scan, c.limits)
+	if err != nil {
+		return err
+	}
+	m := bayes.Message{Header: in.Message.Header, Tree: tree}
+	c.classifier.Touch("", m, opinion)
+	tokens, err := c.classifier.Tokens(ctx)
+	if err != nil {
+		return err
+	}
+	c.metrics.tokens.Set(float64(tokens))
+	return c.autolearn(ctx, in.Message, m, opinion, v)
+}
