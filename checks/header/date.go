@@ -1,7 +1,6 @@
 package header
 
 import (
-	"net/mail"
 	"strings"
 	"time"
 )
@@ -10,8 +9,13 @@ var weekdays = map[string]time.Weekday{
 	"sun": time.Sunday, "mon": time.Monday, "tue": time.Tuesday, "wed": time.Wednesday, "thu": time.Thursday, "fri": time.Friday, "sat": time.Saturday,
 }
 
-// sloppy are forms that RFC 5322 does not know and every reader understands.
-var sloppy = []string{
+// forms are those of RFC 5322, with and without what it leaves to the writer, and
+// below them those that it does not know and every reader understands.
+var forms = []string{
+	"Mon, 2 Jan 2006 15:04:05 -0700", "2 Jan 2006 15:04:05 -0700", "Mon, 2 Jan 2006 15:04 -0700", "2 Jan 2006 15:04 -0700",
+	"Mon, 2 Jan 2006 15:04:05 MST", "Mon, 2 Jan 2006 15:04 MST", "Mon, 2 Jan 06 15:04:05 -0700", "Mon, 2 Jan 06 15:04:05 MST",
+	"2 Jan 06 15:04:05 -0700", "2 Jan 06 15:04:05 MST",
+
 	"Mon, 2 Jan 2006 15:04:05", "2 Jan 2006 15:04:05", "Mon, 2 Jan 06 15:04:05", "Mon, 2 Jan 2006 15:04",
 	"Mon Jan 2 15:04:05 2006", "Mon Jan 2 15:04:05 MST 2006", "2006-01-02 15:04:05", "2006-01-02T15:04:05Z07:00",
 	"2 Jan 2006 15:04:05 MST", "2 Jan 06 3:04:05 PM", "Mon, 2 Jan 2006 15:04:05 MST-07:00",
@@ -28,14 +32,11 @@ func parseDate(text string) (time.Time, bool) {
 	if text = strings.TrimSpace(text); len(text) > maxDate {
 		return time.Time{}, false
 	}
-	if t, err := mail.ParseDate(text); err == nil {
-		return t, true
-	}
-	if i := strings.IndexByte(text, '('); i > 0 { // a comment with what no comment may have
-		text = strings.TrimSpace(text[:i])
+	if i := strings.IndexByte(text, '('); i > 0 { // a comment names the zone, and stands at the end
+		text = text[:i]
 	}
 	text = strings.Join(strings.Fields(text), " ")
-	for _, layout := range sloppy {
+	for _, layout := range forms {
 		if t, err := time.Parse(layout, text); err == nil {
 			return t, true
 		}

@@ -57,7 +57,7 @@ var house = []room{
 	// Checks report and never import each other; scoring decides.
 	{"bayes", []string{"message", "mime", "internal/store"}}, // what was learned lies in the store
 	{"checks", []string{"message", "bayes", "authres", "internal/store"}},
-	{"checks/bayes", []string{"checks", "message", "mime", "bayes"}},
+	{"checks/bayes", []string{"checks", "message", "mime", "bayes", "internal/strictyaml"}},
 	{"checks/all", []string{"checks", "checks/*", "rules"}},
 	{"checks/checktest", slices.Concat([]string{"checks", "message", "rules", "internal/strictyaml"}, protocols)},
 	{"checks/signing", []string{"checks", "message", "dkim", "internal/keys", "internal/strictyaml"}},                  // keys and tables lie in files
@@ -67,7 +67,7 @@ var house = []room{
 	{"checks/uribl", []string{"checks", "message", "mime", "dkim", "internal/dnslist", "internal/strictyaml", "internal/table"}},
 	{"checks/clamav", []string{"checks", "message", "mime", "internal/strictyaml"}}, // sizes in its section
 	{"checks/attachments", []string{"checks", "message", "mime", "internal/archive", "internal/table"}},
-	{"checks/*", slices.Concat([]string{"checks", "message", "mime", "authres", "rules", "internal/match", "internal/table", "internal/store", "internal/spamassassin/*"}, protocols)},
+	{"checks/*", slices.Concat([]string{"checks", "message", "mime", "authres", "rules", "internal/match", "internal/strictyaml", "internal/table", "internal/store", "internal/spamassassin/*"}, protocols)},
 	{"scoring", []string{"checks", "message", "rules"}},
 
 	// The machinery: pipeline runs checks, bridge joins it to the wire, engine makes
@@ -84,7 +84,7 @@ var house = []room{
 	{"internal/carry", []string{"internal/store", "message", "mime"}},
 	{"internal/learning", []string{"bayes", "mime", "internal/carry", "internal/dovecot", "internal/store"}}, // lessons and second opinions
 	{"internal/control", []string{"bayes", "internal/learning", "internal/dovecot", "internal/store"}},       // what commands ask the daemon
-	{"internal/daemon", []string{"bayes", "mime", "internal/carry", "internal/control", "internal/dovecot", "internal/learning", "internal/rotation", "internal/bridge", "internal/pipeline", "internal/engine", "internal/journal", "internal/config", "internal/dns",
+	{"internal/daemon", []string{"authres", "bayes", "mime", "internal/carry", "internal/control", "internal/dovecot", "internal/learning", "internal/rotation", "internal/bridge", "internal/pipeline", "internal/engine", "internal/journal", "internal/config", "internal/dns",
 		"internal/store", "internal/store/*", "checks", "checks/all", "checks/bayes", "milter", "rules", "message"}},
 	{"internal/mailbox", nil},
 	{"internal/weights", []string{"checks", "checks/author", "checks/content", "checks/header", "message", "rules"}}, // what rules are worth, found in a corpus

@@ -1,9 +1,11 @@
 package weights
 
 import (
+	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"sync"
 )
@@ -155,14 +157,20 @@ func (f *fit) cost(i int, price float64) float64 {
 
 func logistic(x float64) float64 { return 1 / (1 + math.Exp(-2*x)) }
 
+// draw puts a sample somewhere, by its name and the seed alone.
+func (s *Sample) draw(seed uint64) []byte {
+	h := sha256.Sum256(fmt.Appendf(nil, "%d %s", seed, s.Name))
+	return h[:8]
+}
+
 // CrossValidate fits on all folds but one, tries the points on that one, and adds up
 // over the folds: what a fit does with mail that it has not seen. Samples are drawn
 // by message; their order does not matter.
 func (m *Model) CrossValidate(samples []Sample, o Options) Rate {
 	order := slices.Clone(samples)
-	slices.SortFunc(order, func(a, b Sample) int { return cmp.Compare(a.Name, b.Name) })
-	random := rand.New(rand.NewPCG(o.Seed, 0))
-	random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	slices.SortFunc(order, func(a, b Sample) int {
+		return cmp.Or(bytes.Compare(a.draw(o.Seed), b.draw(o.Seed)), cmp.Compare(a.Name, b.Name))
+	})
 	rates := make([]Rate, o.Folds)
 	var folds sync.WaitGroup
 	for fold := range o.Folds {
