@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the end-to-end tests need: Postfix, Dovecot with Sieve, miltertest,
 # and those who also sign and verify: OpenDKIM, dkimpy, rspamd (where Debian has
-# it). Does nothing where all of it is there. No service is started, and nothing is
+# it); Redis, the store of several hosts; and clamd. Does nothing where all of it is there. No service is started, and nothing is
 # configured: the tests run private instances of their own.
 #
 # usage: integration/install.sh     (as root, on Debian or a relative of it)
@@ -29,18 +29,22 @@ has sievec          || missing="$missing dovecot-sieve"
 has miltertest      || missing="$missing miltertest"
 has spamassassin    || missing="$missing spamassassin"
 has opendkim        || missing="$missing opendkim"
+has redis-server    || missing="$missing redis-server"
+has clamd           || missing="$missing clamav-daemon"
 perl_has Mail::DKIM::ARC::Verifier || missing="$missing libmail-dkim-perl"
 python_has dkim     || missing="$missing python3-dkim"
 python_has nacl     || missing="$missing python3-nacl"
 has rspamd          || { can_tell && ! offered rspamd; } || missing="$missing rspamd"
+has strace           || missing="$missing strace"
+has systemd-analyze || missing="$missing systemd"
 missing=${missing# }
 
 if [ -z "$missing" ]; then
-  say "everything is there: $(postconf -dh mail_version 2>/dev/null | sed 's/^/Postfix /'), Dovecot $(dovecot --version | cut -d' ' -f1), miltertest, OpenDKIM, dkimpy$(has rspamd && echo ', rspamd')"
+  say "everything is there: $(postconf -dh mail_version 2>/dev/null | sed 's/^/Postfix /'), Dovecot $(dovecot --version | cut -d' ' -f1), miltertest, OpenDKIM, dkimpy, Redis, ClamAV$(has rspamd && echo ', rspamd')"
   exit 0
 fi
 say "missing: $missing"
-has apt-get || die "there is no apt-get: install Postfix 3.x, Dovecot 2.3 with IMAP, LMTP and Pigeonhole, OpenDKIM with miltertest, dkimpy and PyNaCl for /usr/bin/python3, and rspamd by hand"
+has apt-get || die "there is no apt-get: install Postfix 3.x, Dovecot 2.3 with IMAP, LMTP and Pigeonhole, redis-server, clamd, OpenDKIM with miltertest, dkimpy and PyNaCl for /usr/bin/python3, and rspamd by hand"
 [ "$(id -u)" = 0 ] || die "not root: run this script as root, or 'apt-get install $missing'"
 
 # A package's script starts its daemon unless policy-rc.d forbids it. One that is

@@ -26,6 +26,9 @@ func listeners(s *suite) []Listener {
 		{Name: "nomacros-submission", Options: append([]string{"smtpd_sasl_auth_enable = yes"}, noMacros...)},
 	}
 	list = append(list, arcListeners()...)
+	list = append(list, greyListeners()...)
+	list = append(list, reputationListeners()...)
+	list = append(list, scanListeners()...)
 	for name := range daemonConfigs {
 		if name != "milterd" {
 			l := Listener{Name: name, Milter: "unix:milterd/" + name + ".sock"}
@@ -60,10 +63,15 @@ networks:
 	// A verdict is never reached in time.
 	"late":  {YAML: "limits: {message_time: 200ms}\n"},
 	"crash": {},
+	// One process follows the other.
+	"restart": {},
+	// Its system calls are watched; the daemon is the test's own.
+	"trace": {},
 	// The spoof lab, in both modes of DMARC that refuse.
 	"spoof":        {},
 	"spoof-strict": {YAML: "checks: {dmarc: {mode: strict}}\n"},
 	"reload":       {Rules: testRules},
+	"lists":        {YAML: listsConfig},
 }
 
 const testRules = `
@@ -120,7 +128,7 @@ func (h *heldNames) handle(ctx context.Context, q *mdns.Msg, tcp bool) zone.Repl
 
 // startNames serves testZone on loopback.
 func startNames() (*zone.Server, *heldNames, error) {
-	records, err := zone.Parse(testZone + spoofZone() + arcZone())
+	records, err := zone.Parse(testZone + spoofZone() + arcZone() + listsZone)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,6 +1,9 @@
 package message
 
-import "fmt"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // Reply is what the SMTP client is told when a message or a recipient is not
 // accepted. There is a closed list of them, the constructors below; nothing
@@ -45,14 +48,21 @@ var (
 	ReplyShuttingDown = Reply{Code: 421, Enhanced: "4.3.2", Text: "Shutting down"}
 	ReplyPolicyLookup = Reply{Code: 451, Enhanced: "4.7.0", Text: "Sender policy lookup failed, try again"}
 	ReplyMalware      = Reply{Code: 554, Enhanced: "5.7.1", Text: "Malware detected"}
+	ReplyAttachment   = Reply{Code: 554, Enhanced: "5.7.1", Text: "Attachment of a type that is not accepted here"}
 	ReplyNotOwner     = Reply{Code: 553, Enhanced: "5.7.1", Text: "Sender address not owned by user"}
 	ReplySigning      = Reply{Code: 451, Enhanced: "4.7.5", Text: "Signing unavailable"}
+	ReplyRate         = Reply{Code: 451, Enhanced: "4.7.1", Text: "Too much mail at once, try again later"}
 	ReplyScanner      = Reply{Code: 451, Enhanced: "4.3.0", Text: "Content scan unavailable"}
 )
 
 // ReplyDMARC refuses mail that its author's domain asks to refuse.
 func ReplyDMARC(author Domain) Reply {
 	return Reply{Code: 550, Enhanced: "5.7.26", Text: author.String() + " DMARC policy reject"}
+}
+
+// ReplyListed refuses a host that a DNS list has. list is the operator's name for it.
+func ReplyListed(client netip.Addr, list string) Reply {
+	return Reply{Code: 550, Enhanced: "5.7.1", Text: fmt.Sprintf("Client host [%s] listed by %s", client.WithZone(""), SafeText(list, 40))}
 }
 
 // ReplyGreylisted asks to come back in that many seconds.

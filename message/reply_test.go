@@ -24,6 +24,7 @@ func replies(t *testing.T) map[string]Reply {
 		"421 4.3.2 Shutting down":                                                   ReplyShuttingDown,
 		"451 4.7.0 Sender policy lookup failed, try again":                          ReplyPolicyLookup,
 		"554 5.7.1 Malware detected":                                                ReplyMalware,
+		"554 5.7.1 Attachment of a type that is not accepted here":                  ReplyAttachment,
 		"553 5.7.1 Sender address not owned by user":                                ReplyNotOwner,
 		"451 4.7.5 Signing unavailable":                                             ReplySigning,
 		"451 4.3.0 Content scan unavailable":                                        ReplyScanner,

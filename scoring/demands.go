@@ -35,6 +35,9 @@ func (d *decision) followDemands() {
 // users, unless it says so, nor for a host that is most likely ours and only
 // not named in networks.
 func (d *decision) holds(dem *checks.Demand) bool {
+	if dem.IfRejected && !d.rejects() {
+		return false
+	}
 	if dem.Always || dem.Outbound {
 		return true
 	}
@@ -51,6 +54,7 @@ func (d *decision) follow(dem *checks.Demand, check string) {
 	case dem.Action == message.Greylist && !d.undecided():
 		return
 	case dem.Action == message.RejectMail && d.v.Action == message.RejectMail && d.followed == nil:
+	case d.followed == nil && d.f.Message.Role == message.Outbound: // where the score does nothing
 	case severity[dem.Action] <= severity[d.v.Action]:
 		return
 	}
@@ -91,7 +95,7 @@ func (d *decision) actOnFaults() {
 	}
 	by := byOwnFault + faults[0]
 	if !d.f.FaultsExhausted || d.p.ownFault == FaultTempFail {
-		d.v.Action, d.v.Reply, d.v.DecidedBy, d.v.Mitigation, d.followed = message.TempFail, message.ReplyOwnFault, by, "", nil
+		d.v.Action, d.v.Reply, d.v.DecidedBy, d.v.Mitigation, d.followed = message.TempFail, cmp.Or(d.f.FaultReply, message.ReplyOwnFault), by, "", nil
 		return
 	}
 	action := message.Quarantine

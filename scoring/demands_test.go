@@ -228,6 +228,36 @@ func TestOwnFaults(t *testing.T) {
 	}
 }
 
+// What our own users send is held where a check asks for it, whatever the score says,
+// or only where the score would refuse it.
+func TestOutboundHold(t *testing.T) {
+	ifRejected := func(d *checks.Demand) { d.IfRejected = true }
+	for _, c := range []struct {
+		name    string
+		who     func(*message.Message)
+		results []checks.Result
+		want    message.Action
+		by      string
+	}{
+		{"held", ours, []checks.Result{demand("rates", message.Quarantine, outbound)}, message.Quarantine, "rates"},
+		{"held, and spam", ours, append(found("STRONG"), demand("rates", message.Quarantine, outbound)), message.Quarantine, "rates"},
+		{"held if rejected, and is", ours, append(found("STRONG"), demand("rates", message.Quarantine, outbound, ifRejected)), message.Quarantine, "rates"},
+		{"held if rejected, and is not", ours, append(found("HIT"), demand("rates", message.Quarantine, outbound, ifRejected)), message.Accept, "score"},
+		{"held if rejected, and clean", ours, []checks.Result{demand("rates", message.Quarantine, outbound, ifRejected)}, message.Accept, "default"},
+		{"held if rejected, and malware", ours, append(found("STRONG"), demand("rates", message.Quarantine, outbound, ifRejected), demand("clamav", message.RejectMail, always, outbound)), message.RejectMail, "clamav"},
+		{"malware, and held if rejected", ours, append(found("STRONG"), demand("clamav", message.RejectMail, always, outbound), demand("rates", message.Quarantine, outbound, ifRejected)), message.RejectMail, "clamav"},
+		{"only for strangers", ours, append(found("STRONG"), demand("rates", message.Quarantine)), message.Accept, "score"},
+		{"a stranger is refused all the same", stranger, append(found("STRONG"), demand("rates", message.Quarantine, outbound, ifRejected)), message.RejectMail, "score"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := newPolicy(t, usual(), nil).Decide(Facts{Message: from(c.who), Results: c.results})
+			if v.Action != c.want || v.DecidedBy != c.by {
+				t.Errorf("%s by %s, want %s by %s", v.Action, v.DecidedBy, c.want, c.by)
+			}
+		})
+	}
+}
+
 // The modes below enforce say what they would have done.
 func TestModes(t *testing.T) {
 	reject := []checks.Result{demand("dmarc", message.RejectMail)}

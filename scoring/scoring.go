@@ -61,6 +61,8 @@ type Policy struct {
 type weight struct {
 	points             float64
 	shadow, subjective bool
+	// counted says that composites see the value: how often a rule matched.
+	counted bool
 }
 
 type composite struct {
@@ -88,7 +90,7 @@ func New(o Options) *Policy {
 		p.weights[f.Name] = w
 	}
 	for _, r := range o.Rules.Texts {
-		p.weights[r.Name] = weight{points: r.Score, shadow: r.State == rules.Shadow}
+		p.weights[r.Name] = weight{points: r.Score, shadow: r.State == rules.Shadow, counted: r.Count > 0}
 	}
 	for _, c := range o.Rules.Composites {
 		if c.State == rules.Off {
@@ -111,7 +113,10 @@ type Facts struct {
 	Results []checks.Result
 	// Faults names the checks that failed and whose failure must not let the
 	// mail through; FaultsExhausted says that it has waited long enough.
-	Faults          []string
+	Faults []string
+	// FaultReply is what the client is told when the mail waits for them; zero stands
+	// for [message.ReplyOwnFault].
+	FaultReply      message.Reply
 	FaultsExhausted bool
 	// Private says that the client has a private address that no key of
 	// networks names.
@@ -150,6 +155,8 @@ type decision struct {
 	// hits are the findings that are there; a shadow rule's hit is seen by
 	// shadow composites only, so that it changes no score on a detour.
 	hits, shadowHits map[string]bool
+	// counts are how often rules matched of which composites may know it.
+	counts map[string]float64
 }
 
 // Decide returns the verdict on a message. Where the recipients' terms differ,
@@ -221,6 +228,12 @@ func (d *decision) weigh(check string, found checks.Finding) {
 		w.shadow = true
 		found.Detail = appendNote(found.Detail, "not counted: "+why)
 	}
+	if w.counted {
+		if d.counts == nil {
+			d.counts = map[string]float64{}
+		}
+		d.counts[found.Name] = found.Value
+	}
 	d.add(w.finding(found.Name, check, found.Value, found.Detail))
 }
 
@@ -230,10 +243,13 @@ func (d *decision) weighComposites() {
 	for i := range d.p.composites {
 		c := &d.p.composites[i]
 		if c.Eval(func(name string) float64 {
-			if d.hits[name] || c.shadow && d.shadowHits[name] {
-				return 1
+			if !d.hits[name] && !(c.shadow && d.shadowHits[name]) {
+				return 0
 			}
-			return 0
+			if n, counted := d.counts[name]; counted {
+				return n
+			}
+			return 1
 		}) {
 			d.add(c.finding(c.Name, "rules", 0, c.When()))
 		}
@@ -318,13 +334,18 @@ func reached(threshold *float64, score float64) bool { return threshold != nil &
 // actByScore applies the thresholds. Greylisting is no action of the score
 // alone: the greylist check demands it, within the band of its threshold.
 func (d *decision) actByScore() {
-	t := &d.terms.thresholds
 	switch {
-	case reached(t.Reject, d.v.Score) && reached(t.Reject, d.v.Objective):
+	case d.rejects():
 		d.v.Action, d.v.Reply, d.v.DecidedBy = message.RejectMail, message.ReplySpam, byScore
 	case d.isSpam():
 		d.v.Action, d.v.DecidedBy = message.Junk, byScore
 	}
+}
+
+// rejects reports whether the score alone refuses the message.
+func (d *decision) rejects() bool {
+	t := &d.terms.thresholds
+	return reached(t.Reject, d.v.Score) && reached(t.Reject, d.v.Objective)
 }
 
 // isSpam reports whether the score alone files the message to junk. What

@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"milterd/checks/content"
+	"milterd/rules"
 )
 
 type checkCmd struct {
@@ -17,7 +19,7 @@ func (c *checkCmd) Run(g *globals) error {
 	if err != nil {
 		return g.configFailed(err)
 	}
-	e, resolver, err := newEngine(cfg, quiet(g.stderr))
+	e, resolver, err := newEngine(cfg, quiet(g.stderr), nil, nil)
 	if err != nil {
 		return g.configFailed(err)
 	}
@@ -31,9 +33,18 @@ func (c *checkCmd) Run(g *globals) error {
 		return err
 	}
 	for _, r := range content.Costly(e.Rules) {
+		if rules.IsShipped(r.Pos.File) {
+			continue
+		}
 		fmt.Fprintf(g.stderr, "%s: rule %s is costly: its expression has no word by which most messages could be passed over\n", r.Pos, r.Name)
 	}
 	_, err = fmt.Fprintf(g.stdout, "configuration is in order: %d file(s), %d checks, %d rules, mode %s\n",
 		len(cfg.Files), len(e.Specs), len(e.Rules.Texts)+len(e.Rules.Composites), cfg.Mode)
+	if off := e.Off(); err == nil && len(off) > 0 {
+		_, err = fmt.Fprintf(g.stdout, "checks that are off: %s\n", strings.Join(off, ", "))
+	}
+	if idle := e.Pipeline.Idle(); err == nil && len(idle) > 0 {
+		_, err = fmt.Fprintf(g.stdout, "checks that have nothing to do yet: %s\n", strings.Join(idle, ", "))
+	}
 	return err
 }

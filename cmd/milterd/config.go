@@ -10,11 +10,13 @@ import (
 	"os"
 	"time"
 
+	"milterd/bayes"
 	"milterd/checks/all"
 	"milterd/internal/config"
 	"milterd/internal/dns"
 	"milterd/internal/engine"
 	"milterd/internal/pipeline"
+	"milterd/internal/store"
 	"milterd/internal/store/redis"
 	"milterd/milter"
 
@@ -44,8 +46,8 @@ func (g *globals) configFailed(err error) error {
 }
 
 // newEngine builds an engine that stands beside a daemon and changes nothing
-// of its state.
-func newEngine(cfg *config.Config, log *slog.Logger) (*engine.Engine, *dns.Resolver, error) {
+// of its state. learned and memory may be nil.
+func newEngine(cfg *config.Config, log *slog.Logger, learned *bayes.Classifier, memory store.Store) (*engine.Engine, *dns.Resolver, error) {
 	resolver, err := resolverOf(cfg)
 	if err != nil {
 		return nil, nil, err
@@ -61,7 +63,7 @@ func newEngine(cfg *config.Config, log *slog.Logger) (*engine.Engine, *dns.Resol
 		Resolver: resolver, Registerer: registry, Metrics: pipeline.NewMetrics(registry),
 		Faults:  &pipeline.Faults{Tries: math.MaxInt, Age: math.MaxInt64}, // a message looked at is not one that comes back
 		MarkKey: markKey, Hostname: hostname, Version: version, Logger: log, Now: time.Now, Random: rand.Reader,
-		Forgetful: true,
+		Forgetful: true, Bayes: learned, Store: memory,
 	})
 	if err != nil {
 		resolver.Close()

@@ -10,6 +10,7 @@ import (
 // was not carried.
 type importCmd struct {
 	Opendkim     importOpendkimCmd     `cmd:"" name:"opendkim" help:"Read the configuration of OpenDKIM: settings, KeyTable, SigningTable, lists of hosts."`
+	Postgrey     importPostgreyCmd     `cmd:"" name:"postgrey" help:"Read the white lists of postgrey: clients and recipients."`
 	Spamassassin importSpamassassinCmd `cmd:"" name:"spamassassin" help:"Read rules of SpamAssassin: .cf files and directories with such."`
 }
 

@@ -58,6 +58,8 @@ type cli struct {
 	Scan    scanCmd    `cmd:"" help:"Give the verdict on messages in files, without a mail server."`
 	Send    sendCmd    `cmd:"" help:"Play messages through a milter socket as Postfix would."`
 	Why     whyCmd     `cmd:"" help:"Explain the stored verdict on a message."`
+	Learn   learnCmd   `cmd:"" help:"Teach what is spam and what is ham, or take it back."`
+	Store   storeCmd   `cmd:"" help:"Back up and restore what milterd has learned and remembers."`
 	Rules   rulesCmd   `cmd:"" help:"Look at the rules."`
 	Spf     spfCmd     `cmd:"" name:"spf" help:"Ask the Sender Policy Framework."`
 	Dkim    dkimCmd    `cmd:"" name:"dkim" help:"Ask about DKIM signatures."`

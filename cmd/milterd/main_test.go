@@ -109,7 +109,7 @@ func TestVersion(t *testing.T) {
 func TestCheck(t *testing.T) {
 	dir := site(t, "mode: tag\n")
 	code, stdout, stderr := cmd(t, "", "check")
-	if code != exitOK || !strings.HasPrefix(stdout, "configuration is in order: 2 file(s), ") || !strings.HasSuffix(stdout, "mode tag\n") || stderr != "" {
+	if code != exitOK || !strings.HasPrefix(stdout, "configuration is in order: 2 file(s), ") || !strings.Contains(stdout, "mode tag\n") || !strings.Contains(stdout, "\nchecks that are off: ") || stderr != "" {
 		t.Errorf("%d %q %q", code, stdout, stderr)
 	}
 

@@ -4,15 +4,20 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"strings"
 	"time"
 
+	"milterd/bayes"
+	"milterd/internal/control"
 	"milterd/internal/dns"
 	"milterd/internal/journal"
 	"milterd/internal/mailbox"
 	"milterd/internal/scan"
+	"milterd/internal/store"
 	"milterd/message"
 )
 
@@ -84,6 +89,7 @@ func (c *scanCmd) ended(unreadable, findings bool) error {
 type scanning struct {
 	*scan.Scanner
 	resolver *dns.Resolver
+	daemon   *control.Client
 	envelope scan.Envelope
 }
 
@@ -93,7 +99,13 @@ func (c *scanCmd) open(g *globals) (*scanning, error) {
 		return nil, g.configFailed(err)
 	}
 	log := quiet(g.stderr)
-	e, resolver, err := newEngine(cfg, log)
+	daemon := control.NewClient(cfg.Control.Address)
+	learned := g.learned(daemon)
+	var memory store.Store // of the same daemon: who is known, who was written to
+	if learned != nil {
+		memory = control.Reader{Client: daemon}
+	}
+	e, resolver, err := newEngine(cfg, log, learned, memory)
 	if err != nil {
 		return nil, g.configFailed(err)
 	}
@@ -102,7 +114,22 @@ func (c *scanCmd) open(g *globals) (*scanning, error) {
 		from := bare(*c.From)
 		env.From = &from
 	}
-	return &scanning{scan.New(e, log), resolver, env}, nil
+	return &scanning{scan.New(e, log), resolver, daemon, env}, nil
+}
+
+// learned is what a running daemon was taught, or nil: without a daemon a scan has no
+// such opinion, as it opens no store, and without the right to ask neither.
+func (g *globals) learned(daemon *control.Client) *bayes.Classifier {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	c := bayes.New(control.Reader{Client: daemon}, bayes.Options{})
+	switch _, err := c.Totals(ctx, ""); {
+	case err == nil:
+		return c
+	case errors.Is(err, fs.ErrPermission):
+		fmt.Fprintln(g.stderr, "milterd: without what the daemon was taught, which root and its own user may ask for")
+	}
+	return nil
 }
 
 func (s *scanning) scan(m mailbox.Message) (*journal.Record, error) {
@@ -124,6 +151,7 @@ func (s *scanning) close() {
 	defer cancel()
 	_ = s.Close(ctx)
 	s.resolver.Close()
+	s.daemon.Close()
 }
 
 // isSpam reports whether the message would not reach an inbox if milterd might

@@ -18,6 +18,7 @@ import (
 type serveCmd struct {
 	User      string `help:"Become this user once the sockets are open (needed when started as root)." placeholder:"NAME"`
 	AllowRoot bool   `help:"Stay root. Not for a mail server that others can reach."`
+	Takeover  bool   `help:"Take over the sockets and the store of the daemon that runs, which serves its sessions to their end; where none runs, just start."`
 	Demo      bool   `help:"A demonstration on loopback: needs no root, DNS, Postfix or files."`
 	Play      bool   `help:"With --demo: play its messages, print the table of verdicts, end."`
 }
@@ -43,7 +44,7 @@ func (c *serveCmd) Run(g *globals) error {
 	defer forget()
 	err := daemon.Run(ctx, daemon.Options{
 		Load:    func() (*config.Config, error) { return g.loadConfig() },
-		Version: version, User: c.User, Stderr: g.stderr,
+		Version: version, User: c.User, Takeover: c.Takeover, Stderr: g.stderr,
 	}, reload)
 	var wrong *daemon.ConfigError
 	var unknown user.UnknownUserError

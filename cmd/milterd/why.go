@@ -2,18 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/http"
-	"net/url"
-	"strings"
 	"syscall"
 	"time"
 
 	"milterd/internal/config"
+	"milterd/internal/control"
 	"milterd/internal/journal"
 )
 
@@ -59,25 +55,10 @@ func (c *whyCmd) Run(g *globals) error {
 }
 
 func askDaemon(cfg *config.Config, key string) ([]*journal.Record, error) {
-	path, ok := strings.CutPrefix(cfg.Control.Address, "unix:")
-	if !ok {
-		return nil, fmt.Errorf("the journal cannot be read and %s is no unix socket: %w", cfg.Control.Address, fs.ErrPermission)
-	}
-	client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", path)
-		},
-	}}
-	defer client.CloseIdleConnections()
-	resp, err := client.Get("http://milterd/verdicts?key=" + url.QueryEscape(key))
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the daemon answers %s", resp.Status)
-	}
+	client := control.NewClient(cfg.Control.Address)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
 	var records []*journal.Record
-	return records, json.NewDecoder(resp.Body).Decode(&records)
+	return records, client.Verdicts(ctx, key, &records)
 }

@@ -28,6 +28,10 @@ type Options struct {
 
 	HeaderFields, HeaderBytes, FromBytes, Recipients int
 
+	// Late decides every message at its end, never a recipient before: for those who
+	// look at mail that is here already.
+	Late bool
+
 	// Memory and Files bound what messages in flight hold in RAM and on disk.
 	Memory, Files *message.Budget
 	SpoolDir      string

@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -253,8 +254,10 @@ func TestEveryReplyIsWritable(t *testing.T) {
 		"ReplySpam": message.ReplySpam, "ReplyBadAuthor": message.ReplyBadAuthor, "ReplyHeaderSize": message.ReplyHeaderSize,
 		"ReplyRecipients": message.ReplyRecipients, "ReplyOwnFault": message.ReplyOwnFault, "ReplyNoMemory": message.ReplyNoMemory,
 		"ReplyTooBusy": message.ReplyTooBusy, "ReplyShuttingDown": message.ReplyShuttingDown, "ReplyPolicyLookup": message.ReplyPolicyLookup,
-		"ReplyMalware": message.ReplyMalware, "ReplyScanner": message.ReplyScanner,
-		"ReplyDMARC": message.ReplyDMARC(author), "ReplyGreylisted": message.ReplyGreylisted(1 << 30),
+		"ReplyNotOwner": message.ReplyNotOwner, "ReplySigning": message.ReplySigning,
+		"ReplyAttachment": message.ReplyAttachment, "ReplyMalware": message.ReplyMalware, "ReplyScanner": message.ReplyScanner, "ReplyRate": message.ReplyRate,
+		"ReplyListed": message.ReplyListed(netip.MustParseAddr("2001:db8::1%eth0"), "zen"),
+		"ReplyDMARC":  message.ReplyDMARC(author), "ReplyGreylisted": message.ReplyGreylisted(1 << 30),
 	}
 	for name, r := range all {
 		told := r.WithID("k7q2m9zt4w1c")

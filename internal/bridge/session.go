@@ -108,11 +108,11 @@ func (s *session) Mail(_ context.Context, from string, args []string) milter.Rep
 	return milter.Continue
 }
 
-func (s *session) Rcpt(_ context.Context, to string, args []string) milter.Reply {
+func (s *session) Rcpt(ctx context.Context, to string, args []string) milter.Reply {
 	if s.tx == nil {
 		return milter.Continue
 	}
-	return s.tx.rcpt(to, args, s.conn.Macro("{rcpt_mailer}") == "error")
+	return s.tx.rcpt(ctx, to, args, s.conn.Macro("{rcpt_mailer}") == "error")
 }
 
 func (s *session) Data(context.Context) milter.Reply { return milter.Continue }

@@ -31,7 +31,7 @@ func (t *transaction) change(f func(m *message.Message)) {
 	t.m = &m
 }
 
-func (t *transaction) rcpt(to string, args []string, refused bool) milter.Reply {
+func (t *transaction) rcpt(ctx context.Context, to string, args []string, refused bool) milter.Reply {
 	if refused {
 		t.change(func(m *message.Message) { m.RejectedRecipients++ })
 		return milter.Continue
@@ -40,11 +40,24 @@ func (t *transaction) rcpt(to string, args []string, refused bool) milter.Reply 
 		t.b.o.LimitHit("recipients")
 		return reply(message.ReplyRecipients.WithID(t.m.ID))
 	}
+	before := t.m.Recipients
 	t.change(func(m *message.Message) {
 		m.Recipients = append(m.Recipients, message.Recipient{Path: message.ParsePath(to), Args: slices.Clone(args)})
 	})
 	if t.m.Peer == message.Stranger {
 		t.run.Recipient(t.m)
+	}
+	if t.b.o.Late {
+		return milter.Continue
+	}
+	if r, check := t.run.Early(ctx, t.m); !r.IsZero() {
+		t.b.o.Logger.Info("recipient refused", "id", t.m.ID, "client", t.m.Session.Client, "from", message.SafeText(t.m.MailFrom.Raw, 200),
+			"rcpt", message.SafeText(to, 200), "by", check, "reply", r.String())
+		t.change(func(m *message.Message) {
+			m.Recipients = slices.Clip(before) // what was published stays as it is
+			m.RejectedRecipients++
+		})
+		return reply(r)
 	}
 	return milter.Continue
 }

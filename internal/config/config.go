@@ -34,6 +34,14 @@ type Config struct {
 	// Control is the unix socket for milterd's own commands. Change it to run two daemons on one host.
 	Control Socket `yaml:"control"`
 
+	// Delivery is the socket that Dovecot's Sieve asks at delivery (extension vnd.dovecot.execute): what each user's own
+	// mail has taught may then file what Postfix has accepted, or save it from Junk. With it, mail carries its verdict in
+	// the field X-Milterd-Carry.
+	Delivery MailSocket `yaml:"delivery"`
+
+	// Training is the socket that Dovecot's imapsieve calls when mail is moved to Junk and back (vnd.dovecot.pipe).
+	Training MailSocket `yaml:"training"`
+
 	// HTTP is the TCP address of /metrics, /healthz and /readyz, empty when off.
 	HTTP HTTP `yaml:"http"`
 

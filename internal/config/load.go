@@ -204,6 +204,8 @@ func (l *loader) sockets(c *Config, root *strictyaml.Node) {
 		return
 	}
 	l.socket(c.Control, at, taken)
+	l.socket(c.Delivery.Socket, root.Key("delivery"), taken)
+	l.socket(c.Training.Socket, root.Key("training"), taken)
 }
 
 // socket checks one; taken holds those before it, by address.

@@ -49,9 +49,9 @@ func (s *Socket) DecodeYAML(n *strictyaml.Node) error {
 		return at.Expected("unix:PATH, inet:PORT@HOST, inet:HOST:PORT or tcp://HOST:PORT")
 	}
 	if unixScheme(scheme) {
-		path := n.Beside(rest)
-		if strings.ContainsRune(path, 0) || len(path) > maxSocketPath {
-			return at.Errorf("a path of %d bytes, expected at most %d without NUL", len(path), maxSocketPath)
+		path, err := unixPath(at, n.Beside(rest))
+		if err != nil {
+			return err
 		}
 		read.Address = scheme + path
 	} else if n.Key("mode").Kind() != strictyaml.Null || read.Group != "" {

@@ -23,6 +23,7 @@ import (
 	"milterd/internal/dns"
 	"milterd/internal/engine"
 	"milterd/internal/journal"
+	"milterd/internal/learning"
 	"milterd/internal/pipeline"
 	"milterd/internal/store"
 	"milterd/message"
@@ -37,6 +38,9 @@ type Options struct {
 	Version string
 	// User is whom to become once the sockets are open; empty stays as it is.
 	User string
+	// Takeover takes over the sockets and the store of the daemon that answers on the
+	// control socket; where none does, this is an ordinary start.
+	Takeover bool
 	// Listeners, when not empty, replace the sockets of the configuration.
 	Listeners []net.Listener
 	// Ephemeral keeps everything in memory: no journal, no key, no control
@@ -66,7 +70,18 @@ type daemon struct {
 	bridge   *bridge.Bridge
 	server   *milter.Server
 	journal  *journal.Writer
-	store    store.Store
+	store    memory
+	desk     *learning.Desk
+	// clock is the one by which records of the store end, nil without a lasting store.
+	clock *store.Clock
+	// records is what d.store is; storeAt is where it lies.
+	records *exchange
+	storeAt config.StoreAddr
+	// before is the daemon that this one takes over from, nil once that is done.
+	before     *predecessor
+	sockets    *sockets
+	keepers    *keepers
+	succession *succession
 	// verdicts is where the journal lies, whatever a reload says.
 	verdicts string
 	serving  atomic.Bool
@@ -95,6 +110,19 @@ func Run(ctx context.Context, o Options, reload <-chan struct{}) error {
 	d.level.Set(cfg.Log.Level.Level())
 	d.log = newLogger(o.Stderr, cfg.Log.Format, d.level)
 	d.metrics = newMetrics(o.Version)
+	d.succession, d.storeAt = newSuccession(), cfg.Store
+	if o.Takeover && !o.Ephemeral {
+		if d.before, err = meetPredecessor(ctx, cfg.Control, o.User); errors.Is(err, errNoPredecessor) {
+			d.log.Info("nothing to take over: " + err.Error())
+		} else if err != nil {
+			return err
+		}
+		defer func() {
+			if d.before != nil { // which goes on without us
+				d.before.close()
+			}
+		}()
+	}
 	// Sockets first, then the privileges go for good: everything else is opened
 	// by the user that will use it.
 	sockets, err := d.openSockets(ctx, cfg)
@@ -102,6 +130,7 @@ func Run(ctx context.Context, o Options, reload <-chan struct{}) error {
 		return err
 	}
 	defer sockets.close()
+	d.sockets = sockets
 	if o.User != "" {
 		if err := becomeUser(o.User, cfg); err != nil {
 			return err
@@ -111,6 +140,12 @@ func Run(ctx context.Context, o Options, reload <-chan struct{}) error {
 		return err
 	}
 	defer d.closeAll()
+	if d.before != nil {
+		if err := d.before.releaseStore(); err != nil {
+			return err
+		}
+		d.fillStore(cfg)
+	}
 	return d.serve(ctx, cfg, sockets, reload)
 }
 
@@ -132,6 +167,7 @@ func (d *daemon) open(cfg *config.Config) (err error) {
 	d.host = engine.Host{
 		Resolver: d.resolver, Registerer: d.metrics.registry,
 		Notes:    func(space string) checks.Notes { return store.Notes{Store: d.store, Space: space} },
+		Store:    d.store,
 		Metrics:  pipeline.NewMetrics(d.metrics.registry),
 		Faults:   &pipeline.Faults{Tries: 3, Age: time.Hour},
 		MarkKey:  d.markKey(cfg),
@@ -139,6 +175,7 @@ func (d *daemon) open(cfg *config.Config) (err error) {
 		Logger: d.log, Now: time.Now, Random: rand.Reader,
 		Rules: d.o.Rules,
 	}
+	d.openLearning(cfg)
 	e, err := engine.New(cfg, d.host)
 	if err != nil {
 		d.resolver.Close()
@@ -180,32 +217,48 @@ func (d *daemon) open(cfg *config.Config) (err error) {
 func (d *daemon) serve(ctx context.Context, cfg *config.Config, sockets *sockets, reload <-chan struct{}) error {
 	var services sync.WaitGroup
 	stop := make(chan struct{})
+	halt := sync.OnceFunc(func() { close(stop) })
 	defer services.Wait()
-	defer close(stop)
+	defer halt()
+	d.keepers = &keepers{}
+	if !d.o.Ephemeral {
+		d.keepers.run = append(d.keepers.run, d.keyKeeper().Run, d.holdClock)
+	}
+	d.keepers.start()
+	defer d.keepers.stop()
+	defer d.succession.end()
 	if sockets.http != nil {
 		services.Go(func() { d.serveHTTP(sockets.http, d.public(), stop) })
 	}
 	if sockets.control != nil {
-		services.Go(func() { d.serveHTTP(sockets.control, d.controlled(), stop) })
+		services.Go(func() { d.serveHTTP(sockets.control, d.controlled(cfg), stop) })
 	}
-	if !d.o.Ephemeral {
-		keeping, cancel := context.WithCancel(ctx)
-		defer cancel()
-		services.Go(func() { d.keepKeys(keeping) })
-	}
+	calls, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer hangUp()
+	d.serveDovecot(calls, sockets, services.Go)
+	accept, stopAccepting := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopAccepting()
 	failed := make(chan error, len(sockets.milter))
 	var accepting sync.WaitGroup
 	for _, l := range sockets.milter {
-		accepting.Go(func() { failed <- d.server.Serve(context.WithoutCancel(ctx), l) })
+		accepting.Go(func() { failed <- d.server.Serve(accept, l) })
 	}
+	d.engine.Load().Pipeline.Start()
 	d.serving.Store(true)
 	d.log.Info("milterd serves", "version", d.o.Version, "mode", cfg.Mode, "sockets", addresses(sockets.milter), "checks", len(d.engine.Load().Specs))
 	d.notify("READY=1")
+	if d.before != nil {
+		if err := d.before.serving(cfg.Control.Address, sockets.all); err != nil {
+			d.log.Warn("the daemon before this one did not say goodbye", "err", err)
+		}
+		d.before = nil
+	}
 	if d.o.Ready != nil {
 		d.o.Ready(sockets.httpAddress())
 	}
 
 	var cause error
+	succeeded := false
 	for running := true; running; {
 		select {
 		case <-reload:
@@ -214,11 +267,22 @@ func (d *daemon) serve(ctx context.Context, cfg *config.Config, sockets *sockets
 			if err != nil {
 				cause, running = err, false
 			}
+		case next := <-d.succession.to:
+			d.serving.Store(false)
+			sockets.leave()
+			stopAccepting()
+			hangUp()
+			halt()
+			services.Wait()
+			d.lastSessions(ctx, next, cfg.Limits.Idle)
+			succeeded, running = true, false
 		case <-ctx.Done():
 			running = false
 		}
 	}
-	d.notify("STOPPING=1")
+	if !succeeded {
+		d.notify("STOPPING=1")
+	}
 	d.serving.Store(false)
 	d.log.Info("milterd ends, messages in flight are finished first")
 	end, cancel := context.WithTimeout(context.Background(), drainTime)
@@ -250,6 +314,8 @@ func (d *daemon) reload() {
 	}
 	d.level.Set(cfg.Log.Level.Level())
 	old := d.engine.Swap(e)
+	old.Pipeline.Stop()
+	e.Pipeline.Start()
 	d.retired = append(d.retired, weak.Make(old.Pipeline))
 	d.retired = slices.DeleteFunc(d.retired, func(p weak.Pointer[pipeline.Pipeline]) bool { return p.Value() == nil })
 	d.metrics.reloaded(true)

@@ -266,6 +266,7 @@ func TestNeedsRestart(t *testing.T) {
 		"limits: {dns_queries: 7, text_bytes: 2MiB, rules_time: 3s}": "",
 		"journal: {max_size: 1MiB}":                                  "journal", "journal: {max_age: 1d}": "journal", "log: {format: json}": "log.format",
 		"dns: {timeout: 1s}": "dns", "limits: {message_time: 9s}": "limits", "limits: {spool_bytes: 1GiB}": "limits",
+		"delivery: unix:d.sock": "delivery", "training: {socket: unix:t.sock, users: [mail]}": "training",
 	} {
 		if got := strings.Join(at(yaml), " "); got != want {
 			t.Errorf("%q: %q, want %q", yaml, got, want)

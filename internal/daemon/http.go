@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"time"
 
+	"milterd/internal/config"
+	"milterd/internal/control"
 	"milterd/internal/journal"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -31,19 +33,21 @@ func (d *daemon) public() http.Handler {
 }
 
 // controlled is what the control socket answers to milterd's own commands.
-// Who may ask is the mode of the socket.
-func (d *daemon) controlled() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /verdicts", func(w http.ResponseWriter, r *http.Request) {
-		found, err := journal.Find(d.verdicts, r.FormValue("key"), maxFound)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(found)
-	})
-	return mux
+func (d *daemon) controlled(cfg *config.Config) http.Handler {
+	s := control.Server{Desk: d.desk, Store: d.store, Verdicts: d.findVerdicts, Open: cfg.Control.Mode&0o006 != 0, Now: time.Now}
+	s.Takeover = d.handOver
+	return s.Handler()
+}
+
+// findVerdicts answers with what the journal has.
+func (d *daemon) findVerdicts(w http.ResponseWriter, r *http.Request) {
+	found, err := journal.Find(d.verdicts, r.FormValue("key"), maxFound)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(found)
 }
 
 // maxFound bounds the answer to one question.
@@ -57,6 +61,7 @@ func (d *daemon) serveHTTP(l net.Listener, h http.Handler, stop <-chan struct{})
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		ConnContext:       control.ConnContext,
 	}
 	ended := make(chan struct{})
 	go func() {

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"crypto/rand"
 	"time"
 
@@ -9,11 +8,10 @@ import (
 	"milterd/internal/rotation"
 )
 
-// keepKeys looks after the keys that mail is signed with, until ctx ends: an hour
-// after the other it sees whether the DNS shows them, and moves those on that are
-// managed.
-func (d *daemon) keepKeys(ctx context.Context) {
-	d.keeper(&rotation.Observer{Fresh: d.freshResolver}).Run(ctx)
+// keyKeeper looks after the keys that mail is signed with: an hour after the other it
+// sees whether the DNS shows them, and moves those on that are managed.
+func (d *daemon) keyKeeper() *rotation.Keeper {
+	return d.keeper(&rotation.Observer{Fresh: d.freshResolver})
 }
 
 func (d *daemon) keeper(dns rotation.Looker) *rotation.Keeper {

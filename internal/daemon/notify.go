@@ -44,6 +44,7 @@ func needsRestart(old, now *config.Config) []string {
 		old, now any
 	}{
 		{"listen", old.Listen, now.Listen}, {"control", old.Control, now.Control}, {"http", old.HTTP, now.HTTP},
+		{"delivery", old.Delivery, now.Delivery}, {"training", old.Training, now.Training},
 		{"dns", old.DNS, now.DNS}, {"journal", startJournal(old), startJournal(now)}, {"store", old.Store, now.Store},
 		{"log.format", old.Log.Format, now.Log.Format}, {"spool", old.Spool, now.Spool}, {"limits", startLimits(old), startLimits(now)},
 	} {

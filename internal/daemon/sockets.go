@@ -21,6 +21,10 @@ type sockets struct {
 	milter  []net.Listener
 	control net.Listener // nil when there is none
 	http    net.Listener // nil when there is none
+	// Those for Dovecot, nil when they are off.
+	delivery, training net.Listener
+	// all are those that a successor gets.
+	all []handed
 }
 
 // openSockets opens what the configuration names. Without its milter sockets a
@@ -34,36 +38,112 @@ func (d *daemon) openSockets(ctx context.Context, cfg *config.Config) (*sockets,
 		return nil, err
 	}
 	for _, l := range inherited {
-		s.milter = append(s.milter, l)
+		s.take(handed{Use: useOf(l.Name), Inherited: true, l: l.Listener})
+	}
+	for _, h := range d.before.inherited() {
+		s.take(h)
+	}
+	// open takes the predecessor's socket for a use, or listens.
+	open := func(use, address string, listen func() (net.Listener, error)) error {
+		l := d.before.take(use, address)
+		if l == nil {
+			var err error
+			if l, err = listen(); err != nil {
+				return err
+			}
+		}
+		s.take(handed{Use: use, Address: address, l: l})
+		return nil
 	}
 	if len(s.milter) == 0 {
 		for _, sock := range cfg.Listen {
-			l, err := listen(ctx, sock)
-			if err != nil {
+			if err := open(useMilter, sock.Address, func() (net.Listener, error) { return listen(ctx, sock) }); err != nil {
 				s.close()
 				return nil, err
 			}
-			s.milter = append(s.milter, l)
 		}
 	}
-	if !d.o.Ephemeral {
-		if s.control, err = listen(ctx, cfg.Control); err != nil {
+	if !d.o.Ephemeral && s.control == nil {
+		if err := open(useControl, cfg.Control.Address, func() (net.Listener, error) { return listen(ctx, cfg.Control) }); err != nil {
 			s.close()
 			return nil, err
 		}
 	}
-	if cfg.HTTP != "" {
+	for _, m := range []struct {
+		use    string
+		config *config.MailSocket
+		there  net.Listener
+	}{{useDelivery, &cfg.Delivery, s.delivery}, {useTraining, &cfg.Training, s.training}} {
+		if m.config.Off() || d.o.Ephemeral || m.there != nil {
+			continue
+		}
+		if err := open(m.use, m.config.Address, func() (net.Listener, error) { return listenMail(ctx, m.config) }); err != nil {
+			s.close()
+			return nil, err
+		}
+	}
+	if cfg.HTTP != "" && s.http == nil {
 		var lc net.ListenConfig
-		if s.http, err = lc.Listen(ctx, "tcp", string(cfg.HTTP)); err != nil {
+		err := open(useHTTP, string(cfg.HTTP), func() (net.Listener, error) { return lc.Listen(ctx, "tcp", string(cfg.HTTP)) })
+		if err != nil {
 			d.log.Warn("no /metrics and /healthz: the address cannot be opened", "http", string(cfg.HTTP), "err", err)
-			s.http = nil
 		}
 	}
 	return s, nil
 }
 
+// What a socket is for. Those of the service manager bear these names
+// (FileDescriptorName= in the socket unit); any other name is a milter socket's.
+const (
+	useMilter   = "milter"
+	useControl  = "control"
+	useHTTP     = "http"
+	useDelivery = "delivery"
+	useTraining = "training"
+)
+
+func useOf(name string) string {
+	switch name {
+	case useControl, useHTTP, useDelivery, useTraining:
+		return name
+	}
+	return useMilter
+}
+
+// take adds a socket. A second one for a use that has one socket is closed.
+func (s *sockets) take(h handed) {
+	var into *net.Listener
+	switch h.Use {
+	case useControl:
+		into = &s.control
+	case useHTTP:
+		into = &s.http
+	case useDelivery:
+		into = &s.delivery
+	case useTraining:
+		into = &s.training
+	default:
+		s.milter = append(s.milter, h.l)
+		s.all = append(s.all, h)
+		return
+	}
+	if *into != nil {
+		h.l.Close()
+		return
+	}
+	*into = h.l
+	s.all = append(s.all, h)
+}
+
+// leave lets the sockets' names stay where they are: another process listens there.
+func (s *sockets) leave() {
+	for _, h := range s.all {
+		milter.LeaveSocket(h.l, true)
+	}
+}
+
 func (s *sockets) close() {
-	for _, l := range append(append([]net.Listener{}, s.milter...), s.control, s.http) {
+	for _, l := range append(append([]net.Listener{}, s.milter...), s.control, s.http, s.delivery, s.training) {
 		if l != nil {
 			l.Close()
 		}
@@ -86,6 +166,19 @@ func listen(ctx context.Context, s config.Socket) (net.Listener, error) {
 		if err := socketDir(filepath.Dir(addr.Address)); err != nil {
 			return nil, fmt.Errorf("listen on %s: %w", s.Address, err)
 		}
+	}
+	return milter.Listen(ctx, addr, milter.ListenOptions{Mode: s.Mode, Group: s.Group})
+}
+
+// listenMail opens a socket for Dovecot. A directory that is missing is made for all
+// to pass: who may say what is asked for each call.
+func listenMail(ctx context.Context, s *config.MailSocket) (net.Listener, error) {
+	addr, err := milter.ParseAddr(s.Address)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(addr.Address), 0o755); err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", s.Address, err)
 	}
 	return milter.Listen(ctx, addr, milter.ListenOptions{Mode: s.Mode, Group: s.Group})
 }
@@ -146,7 +239,7 @@ func becomeUser(name string, cfg *config.Config) error {
 	if err := handOver(uid, gid, ours...); err != nil {
 		return err
 	}
-	for _, socket := range append([]config.Socket{cfg.Control}, cfg.Listen...) {
+	for _, socket := range append([]config.Socket{cfg.Control, cfg.Delivery.Socket, cfg.Training.Socket}, cfg.Listen...) {
 		addr, err := milter.ParseAddr(socket.Address)
 		if err != nil || addr.Network != "unix" {
 			continue // another process opened it, or it needs no directory

@@ -95,7 +95,7 @@ func (s *Server) call(ctx context.Context, c net.Conn) (err error) {
 	// What ends the server ends the call.
 	stop := context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	peer, err := peerOf(c)
+	peer, err := PeerOf(c)
 	if err != nil {
 		return err
 	}
@@ -151,8 +151,8 @@ func (l *limited) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// peerOf asks the kernel who is at the other end.
-func peerOf(c net.Conn) (Peer, error) {
+// PeerOf asks the kernel who was at the other end when it connected.
+func PeerOf(c net.Conn) (Peer, error) {
 	u, ok := c.(*net.UnixConn)
 	if !ok {
 		return Peer{}, fmt.Errorf("dovecot: %T is no unix socket", c)

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -48,6 +49,23 @@ func (p *Pipeline) edits(m *message.Message, v *message.Verdict, id string, auth
 	}
 	add(MarkField, p.mark(m))
 	return edits
+}
+
+// CarryField is the header field that takes a verdict to delivery; package carry
+// says what is in it.
+const CarryField = "X-Milterd-Carry"
+
+// carry adds the verdict for those who are asked again at delivery: mail that is let
+// in, with its header fields.
+func (p *Pipeline) carry(ctx context.Context, o *Outcome) []message.Edit {
+	if p.o.Carry == nil || o.Message.Role != message.Inbound || o.Verdict.Action.Refuses() || o.Verdict.Mode == message.Observe {
+		return nil
+	}
+	value := p.o.Carry(ctx, o)
+	if value == "" {
+		return nil
+	}
+	return []message.Edit{{Op: message.Insert, Index: 0, Name: CarryField, Value: value}}
 }
 
 // removals deletes every field that could pass for one of ours. An

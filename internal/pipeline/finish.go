@@ -45,6 +45,7 @@ func (r *Run) Finish(ctx context.Context, m *message.Message) *Outcome {
 	facts := scoring.Facts{Message: m, Results: out.Results, Private: p.private(m)}
 	failed := p.failed(out.Results)
 	facts.Faults = failed
+	facts.FaultReply = p.faultReply(failed)
 	if len(failed) > 0 && !errors.Is(ctx.Err(), context.Canceled) { // then the client has gone, and tried nothing
 		facts.FaultsExhausted = p.o.Faults.Count(m, p.o.Now())
 	}
@@ -54,11 +55,12 @@ func (r *Run) Finish(ctx context.Context, m *message.Message) *Outcome {
 	out.AuthservID = cmp.Or(p.o.AuthservID, m.Session.MTA, p.o.Hostname)
 	out.Auth = p.auth(out.Results)
 	var unscanned []string
-	if len(failed) > 0 && !out.Verdict.Action.Refuses() {
-		unscanned = failed
+	if !out.Verdict.Action.Refuses() {
+		unscanned = append(failed, skipped(out.Results)...)
 	}
 	out.Edits = p.edits(m, &out.Verdict, out.AuthservID, out.Auth, unscanned)
 	out.Edits = append(out.Edits, r.seal(ctx, out)...)
+	out.Edits = append(out.Edits, p.carry(ctx, out)...)
 	out.Apply = !out.Verdict.Action.Refuses() && out.Verdict.Action != message.Discard &&
 		out.Verdict.Mode != message.Observe
 	out.Took = time.Since(began)
@@ -79,6 +81,28 @@ func (p *Pipeline) failed(results []checks.Result) []string {
 		}
 	}
 	return names
+}
+
+// skipped names the checks that could not look and let the mail go on.
+func skipped(results []checks.Result) []string {
+	var names []string
+	for i := range results {
+		if results[i].Unscanned {
+			names = append(names, results[i].Check)
+		}
+	}
+	return names
+}
+
+// faultReply is what the client is told while the mail waits for the first of the checks
+// that failed; zero for the usual reply.
+func (p *Pipeline) faultReply(failed []string) message.Reply {
+	for _, s := range p.steps {
+		if len(failed) > 0 && s.spec.Name == failed[0] {
+			return s.spec.FaultReply
+		}
+	}
+	return message.Reply{}
 }
 
 func (p *Pipeline) onError(check string) checks.OnError {

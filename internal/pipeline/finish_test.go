@@ -75,6 +75,31 @@ func TestHoldOnTheThirdFault(t *testing.T) {
 	}
 }
 
+// A check that could not look and lets the mail go on is named in it; one for which the
+// mail waits has its own words for the client.
+func TestUnscanned(t *testing.T) {
+	result, broken := checks.Result{Unscanned: true}, error(nil)
+	check := checktest.Fake("clamav", checks.Message, checktest.Func(func(context.Context, *checks.Input) (checks.Result, error) { return result, broken }))
+	check.FaultReply = message.ReplyScanner
+	p := newPipeline(t, []checks.Spec{check}, nil)
+	try := func() *Outcome {
+		r := p.Begin(t.Context())
+		defer r.Close()
+		return r.Finish(t.Context(), newMessage(t, plain, nil))
+	}
+	if out := try(); out.Verdict.Action != message.Accept || inserted(out, "X-Milterd-Unscanned") != "clamav" {
+		t.Errorf("%s, X-Milterd-Unscanned %q", out.Verdict.Action, inserted(out, "X-Milterd-Unscanned"))
+	}
+	result = checks.Result{}
+	if out := try(); inserted(out, "X-Milterd-Unscanned") != "" {
+		t.Error("named though it looked")
+	}
+	broken = errors.New("nobody there")
+	if out := try(); out.Verdict.Action != message.TempFail || !strings.HasPrefix(out.Verdict.Reply.String(), message.ReplyScanner.String()) {
+		t.Errorf("%s, %s", out.Verdict.Action, out.Verdict.Reply)
+	}
+}
+
 // inserted returns the value of a field that is put on top.
 func inserted(o *Outcome, name string) string {
 	for _, e := range o.Edits {

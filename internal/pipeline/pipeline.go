@@ -55,6 +55,9 @@ type Options struct {
 	Transaction func(ctx context.Context) context.Context
 	Faults      *Faults
 	Metrics     *Metrics
+	// Carry returns the value of the header field CarryField, which takes the verdict on
+	// an inbound message to its delivery, or "". Nil where nobody asks at delivery.
+	Carry func(ctx context.Context, o *Outcome) string
 	// Forgetful keeps the checks from remembering the messages they see: for those
 	// who look at mail beside the daemon.
 	Forgetful bool
@@ -72,6 +75,9 @@ type Pipeline struct {
 	mu      sync.Mutex
 	running int           // checks under way
 	idle    chan struct{} // closed when there are none; nil when nobody waits
+
+	early      []int // indexes of the steps that may answer at RCPT TO
+	background background
 }
 
 // step is a check in its place in the plan.
@@ -101,6 +107,9 @@ func New(o Options) (*Pipeline, error) {
 				st.deps = append(st.deps, i)
 			}
 		}
+		if e, ok := check.(checks.Early); ok && spec.Phase < checks.Header && e.AnswersAtRcpt() {
+			p.early = append(p.early, len(p.steps))
+		}
 		index[spec.Name] = len(p.steps)
 		p.steps = append(p.steps, st)
 	}
@@ -123,10 +132,12 @@ func (p *Pipeline) ReadsBody() bool {
 	return false
 }
 
-// Close waits until no check is running, or ctx ends. Messages that are still
+// Close ends what goes on in the background and waits until no check is running, or
+// ctx ends. Messages that are still
 // on their way may start others afterwards, so it is no [sync.WaitGroup], which
 // must not be added to while somebody waits.
 func (p *Pipeline) Close(ctx context.Context) error {
+	p.Stop()
 	p.mu.Lock()
 	if p.running == 0 {
 		p.mu.Unlock()

@@ -110,7 +110,9 @@ func TestSameAsDaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	cfg := readConfig(t, dnstest.Start(t, testZone()).Addr(), dir, "networks: {relays: [198.51.100.0/24]}")
+	cfg := readConfig(t, dnstest.Start(t, testZone()).Addr(), dir, "networks: {relays: [198.51.100.0/24]}\n"+
+		// What a daemon remembers of one message it knows at the next; this scan asks nobody.
+		"checks: {firstseen: {enabled: false}, replies: {enabled: false}, rates: {enabled: false}}")
 	scanner, served := newScanner(t, cfg), serve(t, cfg, dir)
 	messages := handmade()
 	for name, raw := range corpus(t, 200) {

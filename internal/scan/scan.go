@@ -60,6 +60,7 @@ func New(e *engine.Engine, logger *slog.Logger) *Scanner {
 		Report:       func(o *pipeline.Outcome) { s.decided <- o },
 		LimitHit:     func(string) {},
 		HeaderFields: l.HeaderFields, HeaderBytes: int(l.HeaderBytes), FromBytes: int(l.FromBytes), Recipients: l.Recipients,
+		Late:   true,
 		Memory: s.memory, Files: message.NewBudget(int64(l.SpoolBytes)),
 		Logger: logger,
 	})

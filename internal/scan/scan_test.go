@@ -44,7 +44,13 @@ func readConfig(t *testing.T, server, dir, more string) *config.Config {
 
 func newScanner(t *testing.T, cfg *config.Config) *Scanner {
 	t.Helper()
-	resolver, err := dns.New(dns.Options{Servers: []string{string(cfg.DNS.Servers[0])}})
+	return newScannerAt(t, cfg, dns.Options{Servers: []string{string(cfg.DNS.Servers[0])}})
+}
+
+// newScannerAt is newScanner with a resolver of its own.
+func newScannerAt(t *testing.T, cfg *config.Config, o dns.Options) *Scanner {
+	t.Helper()
+	resolver, err := dns.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

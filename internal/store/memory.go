@@ -138,3 +138,37 @@ func (m *Memory) Close(context.Context) error {
 	m.closed, m.spaces, m.bytes = true, nil, 0
 	return nil
 }
+
+var _ Walker = (*Memory)(nil)
+
+// Walk implements [Walker].
+func (m *Memory) Walk(ctx context.Context, each func(space string, key []byte, r Record) error) error {
+	type found struct {
+		space, key string
+		r          Record
+	}
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return ErrClosed
+	}
+	now := m.now()
+	var all []found
+	for space, records := range m.spaces {
+		for key, r := range records {
+			if r = r.At(now); r.Value != nil {
+				all = append(all, found{space, key, Record{Value: slices.Clone(r.Value), Expires: r.Expires}})
+			}
+		}
+	}
+	m.mu.Unlock() // each may be slow
+	for _, f := range all {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := each(f.space, []byte(f.key), f.r); err != nil {
+			return err
+		}
+	}
+	return nil
+}

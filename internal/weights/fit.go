@@ -44,7 +44,7 @@ const (
 	margin = 0.7
 	// reserve is how far below the threshold the ceiling is held: mail that was not
 	// seen lies a little higher than mail that was.
-	reserve = 1.0
+	reserve = 1.2
 	// dearer is by how much an honest message becomes more expensive, as long as too
 	// many of them are filed; tries is how often.
 	dearer = 1.6

@@ -75,6 +75,7 @@ func Run(t *testing.T, open Open) {
 		{"concurrent compare and set", testConcurrentIf},
 		{"no torn batch", testTorn},
 		{"close", testClose},
+		{"walk", testWalk},
 		{"model", testModel},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,0 +1,15 @@
+package firstseen
+
+import (
+	"milterd/checks"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// newMetrics makes the counter of what the store did not answer.
+func newMetrics(reg prometheus.Registerer) (prometheus.Counter, error) {
+	c := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "milterd_firstseen_store_errors_total", Help: "Messages for which the store did not say whether their author is new."})
+	err := checks.Register(reg, &c)
+	return c, err
+}

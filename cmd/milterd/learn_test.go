@@ -1,0 +1,97 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// school is a configuration with a store of its own, and mail.
+func school(t *testing.T) (dir string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "m") // short, for the control socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	put(t, dir, "milterd.yaml", "control: unix:c.sock\nhttp: off\nstore: bolt:state/state.db\njournal: {path: state/verdicts}\n")
+	const one = "From: a@b.example\nMessage-ID: <1@x>\nSubject: one\n\nsome words\n"
+	put(t, dir, "one.eml", one)
+	put(t, dir, "box", "From x Mon Jan  1 00:00:00 2026\n"+one+"\nFrom x Mon Jan  1 00:00:00 2026\n"+strings.ReplaceAll(one, "1@x", "2@x"))
+	put(t, dir, "md/cur/3", strings.ReplaceAll(one, "1@x", "3@x"))
+	put(t, dir, "md/new/4", strings.ReplaceAll(one, "1@x", "4@x"))
+	put(t, dir, "md/tmp/5", "half")
+	put(t, dir, "backup", "v\t3\tdb_version # this must be the first line!!!\nv\t1\tnum_spam\nt\t1\t0\t1700000000\t0123456789\n")
+	t.Setenv("MILTERD_CONFIG", filepath.Join(dir, "milterd.yaml"))
+	return dir
+}
+
+// TestLearn without a daemon: the command opens the store.
+func TestLearn(t *testing.T) {
+	dir := school(t)
+	at := func(name string) string { return filepath.Join(dir, name) }
+	mail, err := os.ReadFile(at("one.eml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args   []string
+		code   int
+		stdout string
+		stderr string
+	}{
+		{[]string{"spam", at("one.eml")}, 0, "learned 1 as spam, known 0, refused 0\n", ""},
+		{[]string{"spam", at("box"), at("md")}, 0, "learned 3 as spam, known 1, refused 0\n", "still being written"},
+		{[]string{"ham", at("one.eml")}, 0, "learned 1 as ham (1 of them had been called the opposite), known 0, refused 0\n", ""},
+		{[]string{"ham", "-"}, 0, "learned 0 as ham, known 1, refused 0\n", ""},
+		{[]string{"--user", "Joe", "ham", at("one.eml")}, 0, "learned 1 as ham, known 0, refused 0, for joe\n", ""},
+		{[]string{"forget", at("box")}, 0, "forgotten 2, known 0, refused 0\n", ""},
+		{[]string{"forget", at("box")}, 0, "forgotten 0, known 2, refused 0\n", ""},
+		{[]string{"spam", at("backup"), at("one.eml")}, exitData, "learned 1 as spam, known 0, refused 1\n", "SpamAssassin's hashes of words"},
+		{[]string{"spam", at("nothing")}, exitData, "learned 0 as spam, known 0, refused 1\n", "no such file"},
+		{[]string{"--user", "a\nb", "spam", at("one.eml")}, exitUsage, "", "no name of a user"},
+		{[]string{"eggs", at("one.eml")}, exitUsage, "", "eggs"},
+		{[]string{"spam"}, exitUsage, "", "path"},
+	} {
+		code, stdout, stderr := cmd(t, string(mail), append([]string{"learn"}, c.args...)...)
+		if code != c.code || stdout != c.stdout || !strings.Contains(stderr, c.stderr) {
+			t.Errorf("learn %v: %d %q %q", c.args, code, stdout, stderr)
+		}
+	}
+	if info, err := os.Stat(at("state/state.db")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the store: %v, %v", info, err)
+	}
+}
+
+// TestStore: what one store had, another has after dump and load.
+func TestStore(t *testing.T) {
+	dir := school(t)
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if code, _, stderr := cmd(t, "", "learn", "spam", at("box")); code != 0 {
+		t.Fatal(stderr)
+	}
+	code, dump, stderr := cmd(t, "", "store", "dump")
+	if code != 0 || !strings.HasPrefix(dump, `{"milterd":"store","version":1}`) {
+		t.Fatalf("%d %.200q %q", code, dump, stderr)
+	}
+	if code, _, stderr := cmd(t, "", "store", "dump", at("file")); code != 0 {
+		t.Fatal(stderr)
+	}
+	if info, err := os.Stat(at("file")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the dump: %v, %v", info, err)
+	}
+	if code, _, _ := cmd(t, "", "store", "dump", at("no/such/directory")); code != exitPermission {
+		t.Errorf("a file that cannot be made: %d", code)
+	}
+	put(t, dir, "milterd.yaml", "control: unix:c.sock\nstore: bolt:other/state.db\n")
+	if code, stdout, stderr := cmd(t, dump, "store", "load"); code != 0 || !strings.HasSuffix(stdout, " records are in the store\n") {
+		t.Errorf("%d %q %q", code, stdout, stderr)
+	}
+	if code, stdout, stderr := cmd(t, "", "learn", "spam", at("box")); code != 0 || stdout != "learned 0 as spam, known 2, refused 0\n" {
+		t.Errorf("the other store does not know: %d %q %q", code, stdout, stderr)
+	}
+	if code, _, stderr := cmd(t, dump[:len(dump)/2], "store", "load"); code != exitData || !strings.Contains(stderr, "not a dump") {
+		t.Errorf("half a dump: %d %q", code, stderr)
+	}
+}

@@ -1,0 +1,36 @@
+package scoring
+
+import (
+	"testing"
+
+	"milterd/checks"
+	"milterd/message"
+	"milterd/rules"
+)
+
+// A composite sees how often a rule matched that counts, and of others only that
+// they hit.
+func TestCountsInComposites(t *testing.T) {
+	set, err := rules.Load([]rules.Source{{Name: "rules.yaml", Text: []byte(`rules:
+- {name: LINKS, uri: {match: x, count: 5}}
+- {name: THRICE, uri: {match: y, times: 3}}
+- {name: FEW, when: "LINKS >= 1 && LINKS < 3", score: 1}
+- {name: MANY, when: "LINKS + THRICE >= 4", score: 2}`)}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := New(Options{Mode: message.Enforce, OwnFault: FaultHold, Rules: set})
+	for _, c := range []struct {
+		links float64
+		score float64
+	}{{0, 0}, {1, 1}, {2, 1}, {3, 2}, {5, 2}} {
+		found := []checks.Finding{{Name: "THRICE", Value: 7}}
+		if c.links > 0 {
+			found = append(found, checks.Finding{Name: "LINKS", Value: c.links})
+		}
+		v := p.Decide(Facts{Message: &message.Message{Role: message.Inbound, Session: &message.Session{}}, Results: []checks.Result{{Check: "content", Findings: found}}})
+		if v.Score != c.score {
+			t.Errorf("%g links: score %g, want %g (%v)", c.links, v.Score, c.score, v.Findings)
+		}
+	}
+}
