@@ -328,6 +328,12 @@ type Background interface {
 	Background(ctx context.Context)
 }
 
+// Idle is a check that is on and has nothing to do until the operator gives it
+// something: "milterd check" says what. It is empty when the check has work.
+type Idle interface {
+	Idle() string
+}
+
 // Early is a check, of a phase before Header, whose Demand may be answered already at
 // RCPT TO (Demand.AtRcpt). Where AnswersAtRcpt is true, as its configuration wants it,
 // every recipient waits for the check.

@@ -148,7 +148,7 @@ var (
 func touchesOwn(call string, d *Daemon) bool {
 	may := []string{filepath.Join(d.dir, "state") + "/", d.Socket(), "/var/tmp/milterd", "/dev/null"}
 	if !writing.MatchString(call) {
-		may = slices.Concat(may, []string{d.dir, filepath.Dir(d.Socket())}, readable)
+		may = slices.Concat(may, []string{d.dir, filepath.Dir(d.Socket()), shared.binary}, readable)
 	}
 	for _, m := range quotedPath.FindAllStringSubmatch(call, -1) {
 		path := m[1]

@@ -13,10 +13,13 @@ import (
 	"milterd/checks/dkim"
 	"milterd/checks/dmarc"
 	"milterd/checks/dnsbl"
+	"milterd/checks/firstseen"
 	"milterd/checks/greylist"
 	"milterd/checks/header"
 	"milterd/checks/iprev"
 	"milterd/checks/lists"
+	"milterd/checks/rates"
+	"milterd/checks/replies"
 	"milterd/checks/signing"
 	"milterd/checks/spf"
 	"milterd/checks/uribl"
@@ -40,6 +43,9 @@ func Specs(set *rules.Set) []checks.Spec {
 		header.Spec(),
 		content.Spec(set),
 		bayes.Spec(),
+		replies.Spec(),
+		firstseen.Spec(),
+		rates.Spec(),
 		greylist.Spec(),
 		attachments.Spec(),
 		clamav.Spec(),

@@ -187,8 +187,8 @@ func sampleRows(t *testing.T, prefix, sample string) [][]string {
 		line = strings.TrimRight(line, "\n")
 		m := sampleLine.FindStringSubmatch(line)
 		switch {
-		case strings.HasPrefix(line, "#"):
-			above = append(above, strings.TrimSpace(strings.TrimPrefix(line, "#")))
+		case strings.HasPrefix(strings.TrimSpace(line), "#"):
+			above = append(above, strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "#")))
 		case line == "":
 			above = nil
 		case m == nil:
