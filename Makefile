@@ -28,7 +28,7 @@ bed   = MILTERD_BED=required MILTERD_BIN=$(CURDIR)/bin/milterd
 # Ten thousand connections are ten thousand files.
 files = ulimit -n 20000 2>/dev/null || ulimit -n $$(ulimit -Hn)
 
-.PHONY: help build run test race lint fuzz bench weights accuracy integration torture docs clean gofmt tools
+.PHONY: help build run test race lint fuzz bench weights accuracy integration torture soak docs clean gofmt tools
 
 help: ## list these words
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'

@@ -24,7 +24,7 @@ func TestImportSpamassassin(t *testing.T) {
 			t.Errorf("%s: %v, expected %q in\n%s", name, err, word, text)
 		}
 	}
-	mail := put(t, dir, "a.eml", "From: a@mail.example\nSubject: aax\n\nPlease act\nnow.\n")
+	mail := put(t, dir, "a.eml", strings.NewReplacer("minutes", "aax", "hello", "Please act\nnow.").Replace(ham))
 	want(t, exitOK, []string{`"name":"PAIRED"`, `"detail":"\"act now\""`}, "scan", "--json", mail)
 	want(t, exitData, []string{"no such file"}, "import", "spamassassin", filepath.Join(dir, "nothing"))
 }

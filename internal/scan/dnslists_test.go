@@ -147,7 +147,7 @@ func scanAll(t *testing.T, s *Scanner, server *dnstest.Server, mail [][]byte) (a
 // honest message is treated worse than with lists that answer and list nobody; with
 // dnsbl.reject on, which makes a wrong listing a wrong rejection.
 func TestListsAndHostileResolvers(t *testing.T) {
-	mail := hamSample(t, 8)
+	mail := hamSample(t, 16)
 	server := dnstest.Start(t, points())
 	want := scanAll(t, labScanner(t, server), server, mail)
 	questions := server.Total()

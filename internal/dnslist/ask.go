@@ -1,0 +1,238 @@
+package dnslist
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"hash/fnv"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"milterd/checks"
+	"milterd/internal/store"
+)
+
+// A Resolver answers questions for addresses; see [checks.Resolver].
+type Resolver interface {
+	LookupIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// A Book holds the lists that one check asks. It is safe for concurrent use.
+type Book struct {
+	lists    []*List
+	ledger   *Ledger
+	metrics  *metrics
+	resolver Resolver
+	store    store.Store // may be nil
+	log      *slog.Logger
+	now      func() time.Time
+	made     atomic.Uint64 // names that were made up
+	kick     chan struct{} // a test is due before its time
+}
+
+// New returns a book of lists as [Lists.For] gives them. It asks nobody.
+func New(lists []*List, env checks.Env) (*Book, error) {
+	b := &Book{lists: lists, ledger: NewLedger(), resolver: env.Resolver, store: env.Store, log: env.Logger, now: env.Now, kick: make(chan struct{}, 1)}
+	var err error
+	b.metrics, err = newMetrics(env.Registerer)
+	return b, errors.Join(err, checks.Register(env.Registerer, &b.ledger))
+}
+
+// Lists returns the lists that are asked about a subject, by name.
+func (b *Book) Lists(s Subject) []*List {
+	var all []*List
+	for _, l := range b.lists {
+		if l.Asks(s) {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// Len returns how many lists there are.
+func (b *Book) Len() int { return len(b.lists) }
+
+// patience is how long a message waits for lists at one point of its way.
+const patience = 4 * time.Second
+
+// Ask asks all questions at once and returns the answers in their order. It takes
+// [patience] at most. Which questions are asked is decided before the first goes
+// out, in their order, so the most worthwhile come first.
+func (b *Book) Ask(ctx context.Context, questions []Question) []Answer {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	answers := make([]Answer, len(questions))
+	var asking sync.WaitGroup
+	for i := range questions {
+		q := &questions[i]
+		if why := b.ledger.admit(q.List, b.now()); why != "" {
+			answers[i] = Answer{Status: Failed, Reason: why}
+			continue
+		}
+		asking.Go(func() { answers[i] = b.ask(ctx, q) })
+	}
+	asking.Wait()
+	b.confirm(ctx, questions, answers)
+	for i := range answers {
+		b.metrics.count(questions[i].List, answers[i])
+	}
+	return answers
+}
+
+// ask asks one question and draws the conclusions for its list.
+func (b *Book) ask(ctx context.Context, q *Question) (a Answer) {
+	defer func() {
+		if recover() != nil { // this goroutine is nobody else's: a bug here must not end the daemon
+			a = Answer{Status: Failed, Reason: ReasonTrouble}
+		}
+	}()
+	a = b.lookup(ctx, q)
+	switch {
+	case a.Reason == ReasonTimeout || a.Reason == ReasonTrouble:
+		if !errors.Is(context.Cause(ctx), context.Canceled) { // else it is the client who has gone
+			b.ledger.heard(q.List, b.now(), false)
+		}
+	case a.Reason != ReasonBudget && a.Reason != ReasonName:
+		b.ledger.heard(q.List, b.now(), true)
+	}
+	if a.Reason.benches() {
+		b.bench(q.List, a.Reason)
+	}
+	return a
+}
+
+// lookup asks the DNS and reads the answer.
+func (b *Book) lookup(ctx context.Context, q *Question) Answer {
+	name, ok := q.full()
+	if !ok {
+		return Answer{Status: Failed, Reason: ReasonName}
+	}
+	addrs, err := b.resolver.LookupIP(ctx, "ip4", name)
+	if err == nil {
+		return q.List.Classify(addrs)
+	}
+	var budget interface{ BudgetExceeded() bool }
+	dnsErr, isDNS := errors.AsType[*net.DNSError](err)
+	switch {
+	case isDNS && dnsErr.IsNotFound:
+		return Answer{Status: Clear}
+	case errors.As(err, &budget) && budget.BudgetExceeded():
+		return Answer{Status: Failed, Reason: ReasonBudget}
+	case isDNS && dnsErr.IsTimeout, errors.Is(err, context.DeadlineExceeded):
+		return Answer{Status: Failed, Reason: ReasonTimeout}
+	}
+	return Answer{Status: Failed, Reason: ReasonTrouble}
+}
+
+// bench takes a list out of use, says so once, and asks for a test.
+func (b *Book) bench(l *List, why Reason) {
+	if !b.ledger.accuse(l, b.now(), why) {
+		return
+	}
+	b.log.Warn("a DNS list is not asked any more until it passes its test", "list", l.Name, "why", explained[why])
+	select {
+	case b.kick <- struct{}{}:
+	default:
+	}
+}
+
+// explained is what an operator needs to know about a benched list.
+var explained = map[Reason]string{
+	ReasonRefused:   "refused: it does not answer this resolver; use one of your own, or the list's registration",
+	ReasonRewritten: "rewritten: an answer outside of 127.0.0.0/8; the resolver invents records, or the zone has another owner",
+	ReasonUnmapped:  "unmapped: a code that its description does not know",
+	ReasonWildcard:  "wildcard: it lists what nobody can have listed",
+	ReasonDead:      "dead: it does not list its own test point",
+}
+
+// confirm makes sure that lists which list something do not list everything. What
+// cannot be confirmed does not count.
+func (b *Book) confirm(ctx context.Context, questions []Question, answers []Answer) {
+	var doubted []*List
+	for i := range answers {
+		l := questions[i].List
+		if answers[i].Counts() && !slices.Contains(doubted, l) && !b.ledger.believable(l, b.now()) {
+			doubted = append(doubted, l)
+		}
+	}
+	if len(doubted) == 0 {
+		return
+	}
+	verdicts := make([]Answer, len(doubted))
+	var asking sync.WaitGroup
+	for i, l := range doubted {
+		asking.Go(func() { verdicts[i] = b.control(ctx, l) })
+	}
+	asking.Wait()
+	for i := range answers {
+		if at := slices.Index(doubted, questions[i].List); at >= 0 && answers[i].Counts() && verdicts[at].Status != Clear {
+			answers[i] = Answer{Status: Failed, Reason: verdicts[at].Reason}
+		}
+	}
+}
+
+// control asks a list for what it can never have listed. It is Clear when the list
+// behaves.
+func (b *Book) control(ctx context.Context, l *List) Answer {
+	never := []Question{b.invented(l)}
+	if q, ok := l.clearPoint(); ok {
+		never = append(never, q)
+	}
+	b.ledger.charge(l, b.now(), len(never))
+	answers := make([]Answer, len(never))
+	var asking sync.WaitGroup
+	for i := range never {
+		asking.Go(func() { answers[i] = b.ask(ctx, &never[i]) })
+	}
+	asking.Wait()
+	for _, a := range answers {
+		switch a.Status {
+		case Clear:
+		case Listed:
+			b.bench(l, ReasonWildcard)
+			return Answer{Status: Failed, Reason: ReasonWildcard}
+		default:
+			return a
+		}
+	}
+	b.ledger.confirm(l, b.now())
+	return Answer{Status: Clear}
+}
+
+// invented is a question for a name that nobody has ever asked for.
+func (b *Book) invented(l *List) Question {
+	h := fnv.New128a()
+	h.Write(strconv.AppendInt(strconv.AppendUint([]byte(l.Zone), b.made.Add(1), 10), b.now().UnixNano(), 10))
+	return Question{List: l, name: "x" + hex.EncodeToString(h.Sum(nil)), Item: "a name made up"}
+}
+
+// Points that RFC 5782, section 5, gives every list.
+const (
+	listedAddr, clearAddr     = "2.0.0.127", "1.0.0.127"
+	listedDomain, clearDomain = "test", "invalid"
+	noPoint                   = "none"
+)
+
+func (l *List) point(own, addr, domain string) (Question, bool) {
+	if own == "" {
+		own = domain
+		switch {
+		case l.OfAddresses():
+			own = addr
+		case len(l.Ask) == 1 && l.Ask[0] == Email: // there is no agreement about hashes
+			own = noPoint
+		}
+	}
+	return Question{List: l, Item: own, name: own}, own != noPoint
+}
+
+func (l *List) listedPoint() (Question, bool) {
+	return l.point(l.Test.Listed, listedAddr, listedDomain)
+}
+func (l *List) clearPoint() (Question, bool) { return l.point(l.Test.Clear, clearAddr, clearDomain) }
