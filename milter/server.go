@@ -280,6 +280,24 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
+// Wait returns nil when no connection is left, or the error of ctx. It ends none:
+// it is for the time after every Serve has returned because another process took
+// over, while the connections that are left go on to their end.
+func (s *Server) Wait(ctx context.Context) error {
+	s.init()
+	done := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // wake makes connections look up from their reading: those without a message,
 // or by force all.
 func (s *Server) wake(force bool) {

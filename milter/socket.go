@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -228,13 +229,17 @@ func clearStale(ctx context.Context, path string) error {
 // put its own in that place meanwhile.
 type ownedListener struct {
 	*net.UnixListener
-	path string
-	info fs.FileInfo
-	once sync.Once
+	path  string
+	info  fs.FileInfo
+	leave atomic.Bool // another process listens there, see LeaveSocket
+	once  sync.Once
 }
 
 func (l *ownedListener) Close() error {
 	l.once.Do(func() {
+		if l.leave.Load() {
+			return
+		}
 		if now, err := os.Lstat(l.path); err == nil && l.info != nil && os.SameFile(now, l.info) {
 			os.Remove(l.path)
 		}

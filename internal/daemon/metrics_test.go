@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"milterd/internal/dns"
 	"milterd/internal/config"
+	"milterd/internal/dns"
 	"milterd/internal/engine"
 	"milterd/internal/journal"
 	"milterd/internal/pipeline"
