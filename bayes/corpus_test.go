@@ -1,19 +1,14 @@
 package bayes
 
 import (
-	"archive/tar"
 	"bytes"
-	"cmp"
-	"compress/gzip"
 	"crypto/sha256"
-	"errors"
-	"io"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"milterd/internal/mailbox/mailboxtest"
 
 	"milterd/internal/store"
 	"milterd/mime"
@@ -35,44 +30,17 @@ func (m *mail) class() Class {
 	return Ham
 }
 
-// corpus reads the mail that is there to try filters on. It is no part of the
-// project; a test without it says so and is skipped.
+// corpus reads the mail that is there to try filters on.
 func corpus(tb testing.TB) []*mail {
 	tb.Helper()
 	if raced {
 		tb.Skip("nothing here runs at the same time as something else")
 	}
-	root := cmp.Or(os.Getenv("MILTERD_CORPORA"), "../../shared/corpora")
 	var all []*mail
 	for _, kind := range []string{"ham", "spam"} {
-		path := filepath.Join(root, kind, "spamassassin-public-"+kind+".tar.gz")
-		f, err := os.Open(path)
-		if errors.Is(err, os.ErrNotExist) {
-			tb.Skipf("NOT TESTED: the mail corpus is not at %s (MILTERD_CORPORA names its folder)", path)
-		} else if err != nil {
-			tb.Fatal(err)
-		}
-		defer f.Close()
-		unzipped, err := gzip.NewReader(f)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		for files := tar.NewReader(unzipped); ; {
-			entry, err := files.Next()
-			if err == io.EOF {
-				break
-			} else if err != nil {
-				tb.Fatal(err)
-			}
-			if entry.Typeflag != tar.TypeReg {
-				continue
-			}
-			raw, err := io.ReadAll(files)
-			if err != nil {
-				tb.Fatal(err)
-			}
-			raw = withoutTransport(raw)
-			all = append(all, &mail{name: entry.Name, spam: kind == "spam", raw: raw, Message: Parse(raw, mime.Limits{})})
+		for _, m := range mailboxtest.Corpus(tb, kind) {
+			raw := withoutTransport(m.Raw)
+			all = append(all, &mail{name: m.Name, spam: kind == "spam", raw: raw, Message: Parse(raw, mime.Limits{})})
 		}
 	}
 	return all
@@ -81,9 +49,6 @@ func corpus(tb testing.TB) []*mail {
 // withoutTransport takes the fields off that say how a message came into the
 // collection, so that no filter can learn them.
 func withoutTransport(raw []byte) []byte {
-	if bytes.HasPrefix(raw, []byte("From ")) {
-		_, raw, _ = bytes.Cut(raw, []byte("\n"))
-	}
 	head, body, _ := bytes.Cut(raw, []byte("\n\n"))
 	var kept []byte
 	keep := true

@@ -1,14 +1,10 @@
 package mime_test
 
 import (
-	"archive/tar"
-	"compress/gzip"
-	"errors"
-	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"milterd/internal/mailbox/mailboxtest"
 
 	xhtml "golang.org/x/net/html"
 
@@ -19,43 +15,9 @@ import (
 // of 2002 and 2003, and not part of this project.
 func corpus(t testing.TB) (messages [][]byte) {
 	t.Helper()
-	root := os.Getenv("MILTERD_CORPORA")
-	if root == "" {
-		root = filepath.Join("..", "..", "shared", "corpora")
-	}
-	archives, err := filepath.Glob(filepath.Join(root, "*", "*.tar.gz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(archives) == 0 {
-		t.Skipf("SKIPPED, NOT TESTED: no corpora at %s; set MILTERD_CORPORA to their folder", root)
-	}
-	for _, path := range archives {
-		file, err := os.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		unzipped, err := gzip.NewReader(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for archive := tar.NewReader(unzipped); ; {
-			entry, err := archive.Next()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if entry.Typeflag != tar.TypeReg || strings.HasPrefix(filepath.Base(entry.Name), ".") {
-				continue
-			}
-			message, err := io.ReadAll(archive)
-			if err != nil {
-				t.Fatal(err)
-			}
-			messages = append(messages, message)
+	for _, kind := range []string{"ham", "spam"} {
+		for _, m := range mailboxtest.Corpus(t, kind) {
+			messages = append(messages, m.Raw)
 		}
 	}
 	return messages

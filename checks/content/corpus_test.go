@@ -1,12 +1,9 @@
 package content
 
 import (
-	"archive/tar"
 	"bytes"
 	"cmp"
-	"compress/gzip"
 	"errors"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -15,43 +12,18 @@ import (
 	"testing"
 	"time"
 
+	"milterd/internal/mailbox/mailboxtest"
+
 	"milterd/checks"
 	"milterd/message"
 )
 
-// corpus reads the messages of one half of the corpora, by name. They are not
-// part of the project: a test without them says so and is skipped.
+// corpus reads the messages of one half of the corpora, by name.
 func corpus(tb testing.TB, kind string) map[string]*message.Message {
 	tb.Helper()
-	suites := cmp.Or(os.Getenv("MILTERD_SUITES"), "../../../shared/suites")
-	path := filepath.Join(suites, "../corpora", kind, "spamassassin-public-"+kind+".tar.gz")
-	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		tb.Skipf("NOT TESTED: the mail corpus is not at %s (MILTERD_SUITES names the folder beside it)", path)
-	} else if err != nil {
-		tb.Fatal(err)
-	}
-	defer f.Close()
-	unzipped, err := gzip.NewReader(f)
-	if err != nil {
-		tb.Fatal(err)
-	}
 	all := map[string]*message.Message{}
-	for files := tar.NewReader(unzipped); ; {
-		entry, err := files.Next()
-		if err == io.EOF {
-			break
-		} else if err != nil {
-			tb.Fatal(err)
-		}
-		if entry.Typeflag != tar.TypeReg {
-			continue
-		}
-		text, err := io.ReadAll(files)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		all[filepath.Base(entry.Name)] = parse(tb, text)
+	for _, m := range mailboxtest.Corpus(tb, kind) {
+		all[m.Name] = parse(tb, m.Raw)
 	}
 	return all
 }

@@ -1,12 +1,7 @@
 package match
 
 import (
-	"archive/tar"
-	"bytes"
 	"cmp"
-	"compress/gzip"
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -14,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"milterd/internal/mailbox/mailboxtest"
 
 	"milterd/mime"
 )
@@ -71,40 +68,14 @@ func stockRules(tb testing.TB) []Pattern {
 // bytes of each; shorter ones are left out.
 func corpusTexts(tb testing.TB, size, most int) []string {
 	tb.Helper()
-	root := cmp.Or(os.Getenv("MILTERD_CORPORA"), "../../../shared/corpora")
 	var texts []string
 	for _, kind := range []string{"ham", "spam"} {
-		path := filepath.Join(root, kind, "spamassassin-public-"+kind+".tar.gz")
-		f, err := os.Open(path)
-		if errors.Is(err, os.ErrNotExist) {
-			tb.Skipf("NOT TESTED: the mail corpus is not at %s (MILTERD_CORPORA names its folder)", path)
-		} else if err != nil {
-			tb.Fatal(err)
-		}
-		defer f.Close()
-		unzipped, err := gzip.NewReader(f)
-		if err != nil {
-			tb.Fatal(err)
-		}
 		here := 0
-		for files := tar.NewReader(unzipped); here < most/2; {
-			entry, err := files.Next()
-			if err == io.EOF {
+		for _, m := range mailboxtest.Corpus(tb, kind) {
+			if here == most/2 {
 				break
-			} else if err != nil {
-				tb.Fatal(err)
 			}
-			if entry.Typeflag != tar.TypeReg {
-				continue
-			}
-			message, err := io.ReadAll(files)
-			if err != nil {
-				tb.Fatal(err)
-			}
-			if bytes.HasPrefix(message, []byte("From ")) {
-				message = message[bytes.IndexByte(message, '\n')+1:]
-			}
-			if text, _ := mime.WalkMessage(message, mime.Limits{}).VisibleText(); len(text) >= size {
+			if text, _ := mime.WalkMessage(m.Raw, mime.Limits{}).VisibleText(); len(text) >= size {
 				texts = append(texts, text[:size])
 				here++
 			}

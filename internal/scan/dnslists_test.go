@@ -1,21 +1,16 @@
 package scan
 
 import (
-	"archive/tar"
-	"cmp"
-	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"milterd/internal/mailbox/mailboxtest"
 
 	"milterd/internal/dns"
 	"milterd/internal/dns/dnstest"
@@ -26,48 +21,13 @@ import (
 // the test. It is of 2002 and 2003, and not part of this project.
 func hamSample(t *testing.T, nth int) (all [][]byte) {
 	t.Helper()
-	root := cmp.Or(os.Getenv("MILTERD_CORPORA"), "../../../shared/corpora")
-	archives, err := filepath.Glob(filepath.Join(root, "ham", "*.tar.gz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(archives) == 0 {
-		t.Skipf("NOT TESTED: the mail corpus is not at %s (MILTERD_CORPORA names its folder)", root)
-	}
-	seen := 0
-	for _, path := range archives {
-		file, err := os.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		unzipped, err := gzip.NewReader(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for archive := tar.NewReader(unzipped); ; {
-			entry, err := archive.Next()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if entry.Typeflag != tar.TypeReg || strings.HasPrefix(filepath.Base(entry.Name), ".") {
-				continue
-			}
-			if seen++; seen%nth != 0 {
-				continue
-			}
-			text, err := io.ReadAll(archive)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, text)
+	for i, m := range mailboxtest.Corpus(t, "ham") {
+		if i%nth == nth-1 {
+			all = append(all, m.Raw)
 		}
 	}
 	if len(all) < 100 {
-		t.Fatalf("only %d messages in %s", len(all), root)
+		t.Fatalf("only %d messages", len(all))
 	}
 	return all
 }

@@ -1,17 +1,13 @@
 package weights
 
 import (
-	"archive/tar"
-	"cmp"
-	"compress/gzip"
-	"errors"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"milterd/internal/mailbox/mailboxtest"
 
 	"milterd/checks/author"
 	"milterd/checks/content"
@@ -52,43 +48,17 @@ func evidence(t *testing.T) (*Model, *Evidence) {
 	return New(set), e
 }
 
-// corpus reads half of the development corpus. It is not part of the project: a test
-// without it says so and is skipped.
+// corpus reads half of the development corpus.
 func corpus(t *testing.T, e *Evidence, kind string) (samples []Sample) {
 	t.Helper()
-	root := cmp.Or(os.Getenv("MILTERD_CORPORA"), "../../../shared/corpora")
-	path := filepath.Join(root, kind, "spamassassin-public-"+kind+".tar.gz")
-	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		t.Skipf("NOT TESTED: the mail corpus is not at %s (MILTERD_CORPORA names its folder)", path)
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	unzipped, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for files := tar.NewReader(unzipped); ; {
-		entry, err := files.Next()
-		if err == io.EOF {
-			return samples
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		if entry.Typeflag != tar.TypeReg {
-			continue
-		}
-		raw, err := io.ReadAll(files)
+	for _, m := range mailboxtest.Corpus(t, kind) {
+		s, err := e.Sample(t.Context(), m.Name, m.Raw, kind == "spam")
 		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := e.Sample(t.Context(), filepath.Base(entry.Name), raw, kind == "spam")
-		if err != nil {
-			t.Fatal(entry.Name, err)
+			t.Fatal(m.Name, err)
 		}
 		samples = append(samples, s)
 	}
+	return samples
 }
 
 // The figures that the shipped rules are held to, without network and without
