@@ -59,14 +59,22 @@ func TestOutbound(t *testing.T) {
 		check(t, got.From == bob, "envelope sender %q", got.From)
 		wantNothingOfOurs(t, got.Delivered)
 	})
-	t.Run("spam of ours is watched, not refused", func(t *testing.T) {
+	t.Run("spam of a login is held, not refused", func(t *testing.T) {
 		t.Parallel()
 		m := fromAlice(t, gtube)
 		r := sendFrom(t, login(t, "submission"), alice, m, m.To)
 		check(t, r.Code == 250, "got %v, want 250", r)
-		wantNothingOfOurs(t, sunk(t, m).Delivered)
 		v := verdict(t, d, r.QueueID())
-		check(t, strings.Contains(v["findings"], "GTUBE"), "the finding is not logged: %v", v)
+		check(t, v["action"] == "quarantine" && strings.Contains(v["findings"], "GTUBE"), "verdict: %v", v)
+	})
+	t.Run("spam of our networks is watched, not refused", func(t *testing.T) {
+		t.Parallel()
+		m := fromAlice(t, gtube)
+		r := sendFrom(t, dial(t, "mx", ""), alice, m, alice)
+		check(t, r.Code == 250, "got %v, want 250", r)
+		v := verdict(t, d, r.QueueID())
+		check(t, v["action"] == "accept" && strings.Contains(v["findings"], "GTUBE"), "verdict: %v", v)
+		wantNothingOfOurs(t, find(t, alice, "INBOX", m))
 	})
 	t.Run("our networks", func(t *testing.T) {
 		t.Parallel()
