@@ -69,14 +69,21 @@ fuzz: ## a million spoofs, then every fuzz target in turn, T=30s for each
 	done; exit $$status; }
 
 # BENCH_DIR is the folder of an outer harness with a program run-peers that plays
-# one message set to several milters; bench/README.md tells more.
+# one message set to several milters; bench/README.md tells more. The tables go
+# into BENCH_INTO; empty means that they are only printed.
 BENCH_DIR   ?= ../shared/bench
-BENCH_PEERS ?= null
-bench: build ## benchmarks of the packages, then milterd beside other milters
+BENCH_PEERS ?= null rspamd opendkim-verify opendmarc opendkim-sign
+BENCH_ARGS  ?= --reps 3 --conc '1 8' --min-time 4
+BENCH_INTO  ?= docs/performance.md
+results      = $(CURDIR)/bench/results
+peers        = BENCH_EXTRA=$(CURDIR)/bench/extra.d BENCH_RESULTS=$(results)
+newest       = "$$(ls -d $(results)/$(1)/*/ | sort | tail -1)"
+bench: build ## benchmarks of the packages, then milterd beside other milters: writes the table of budgets
 	@$(GO) test -run '^$$' -bench . -benchmem $(units)
-	@if [ -x '$(BENCH_DIR)/run-peers' ]; then \
-	  BENCH_EXTRA=$(CURDIR)/bench/extra.d BENCH_RESULTS=$(CURDIR)/bench/results $(BENCH_DIR)/run-peers --peers '$(BENCH_PEERS)' $(BENCH_ARGS); \
-	else echo "*** NOT MEASURED: there is no harness at $(BENCH_DIR) (BENCH_DIR names it) ***"; fi
+	@if [ ! -x '$(BENCH_DIR)/run-peers' ]; then echo "*** NOT MEASURED: there is no harness at $(BENCH_DIR) (BENCH_DIR names it) ***"; exit 0; fi; \
+	$(peers)/prompt $(BENCH_DIR)/run-peers --peers '$(BENCH_PEERS)' $(BENCH_ARGS) && \
+	$(peers)/late $(BENCH_DIR)/run-peers --peers '$(filter null rspamd,$(BENCH_PEERS))' $(BENCH_ARGS) --conc 1 --dns-delay 20ms && \
+	$(GO) run ./bench/budgets $(if $(BENCH_INTO),-into '$(BENCH_INTO)') $(call newest,prompt) $(call newest,late)
 
 weights: build ## what the shipped rules hit in the development corpus and in mail of today, and the weights that a fit proposes
 	@if [ -z '$(MILTERD_CORPORA)' ]; then echo "*** NOT FITTED: there is no corpus (MILTERD_CORPORA names its folder) ***"; exit 0; fi; \

@@ -128,6 +128,26 @@ func TestBenchScripts(t *testing.T) {
 	}
 }
 
+// TestFullBenchScript wants a script that turns no check off, and on all that are off
+// by default and need no other daemon.
+func TestFullBenchScript(t *testing.T) {
+	text := readDocument(t, "bench/extra.d/milterd-full")
+	if strings.Contains(text, "enabled: false") {
+		t.Error("it turns something off")
+	}
+	for _, spec := range all.Specs(nil) {
+		on := strings.Contains(text, "  "+spec.Name+": {enabled: true}\n") || strings.Contains(text, "  "+spec.Name+":\n")
+		if spec.Off && spec.Name != "clamav" && !on {
+			t.Errorf("it leaves %s off", spec.Name)
+		}
+	}
+	for _, check := range []string{"dnsbl", "uribl"} {
+		if !regexp.MustCompile(`(?m)^  ` + check + `:\n    files: .*\n    lists:\n(?:      [a-z-]+: \{enabled: true\}\n){5,}`).MatchString(text) {
+			t.Errorf("it enables no lists of %s", check)
+		}
+	}
+}
+
 // TestAlerts wants alerts about metrics that exist and, where promtool is there to
 // ask, in a form that Prometheus takes.
 func TestAlerts(t *testing.T) {
