@@ -2,6 +2,7 @@ package mime
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"strings"
 	"unicode/utf16"
@@ -93,13 +94,9 @@ func isCheap(label string) bool {
 // fact holds.
 func guessText(data []byte, fact Fact) (string, Facts) {
 	var found Facts
-	ascii := true
-	for _, c := range data {
-		if c >= 0x80 {
-			ascii = false
-			found.add(fact)
-			break
-		}
+	ascii := asciiPrefix(data) == len(data)
+	if !ascii {
+		found.add(fact)
 	}
 	if fact == UnknownCharset {
 		found.add(fact)
@@ -110,12 +107,23 @@ func guessText(data []byte, fact Fact) (string, Facts) {
 	return windows1252(data), found
 }
 
+// asciiPrefix returns how many bytes of data are ASCII before the first that is not.
+func asciiPrefix(data []byte) int {
+	n := 0
+	for ; n+8 <= len(data); n += 8 {
+		if binary.LittleEndian.Uint64(data[n:])&0x8080808080808080 != 0 {
+			break
+		}
+	}
+	for n < len(data) && data[n] < 0x80 {
+		n++
+	}
+	return n
+}
+
 // windows1252 cannot fail: every byte has a character.
 func windows1252(data []byte) string {
-	ascii := 0
-	for ascii < len(data) && data[ascii] < 0x80 {
-		ascii++
-	}
+	ascii := asciiPrefix(data)
 	if ascii == len(data) {
 		return string(data)
 	}

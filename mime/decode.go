@@ -2,6 +2,8 @@ package mime
 
 import (
 	"bytes"
+	"encoding/binary"
+	"slices"
 	"strings"
 )
 
@@ -84,16 +86,11 @@ func decodeBase64(dst, src []byte, limit int) ([]byte, Facts) {
 	padded := false
 	for i := 0; i < len(src) && len(dst)-start < limit; {
 		if n == 0 {
-			// The straight way: whole groups of four.
-			from := i
-			for i+4 <= len(src) && len(dst)-start < limit {
-				a, b, c, d := sixBits[src[i]], sixBits[src[i+1]], sixBits[src[i+2]], sixBits[src[i+3]]
-				if (a|b|c|d)&0x80 != 0 {
-					break
-				}
-				dst = append(dst, a<<2|b>>4, b<<4|c>>2, c<<6|d)
-				i += 4
+			for i < len(src) && sixBits[src[i]] == space {
+				i++
 			}
+			from := i
+			dst, i = appendGroups(dst, src, i, limit-(len(dst)-start))
 			if padded && i > from {
 				found.add(DataAfterPadding)
 			}
@@ -130,6 +127,35 @@ func decodeBase64(dst, src []byte, limit int) ([]byte, Facts) {
 		dst = appendBits(dst, bits, n)
 	}
 	return dst[:min(len(dst), start+limit)], found
+}
+
+// appendGroups is the straight way: it appends whole groups of four characters of
+// src[from:], until there is anything else between them or room bytes are full, and says
+// how far it came. The last group may be more than there is room for.
+func appendGroups(dst, src []byte, from, room int) (_ []byte, next int) {
+	groups := min((len(src)-from)/4, (room+2)/3)
+	dst = slices.Grow(dst, 3*groups)
+	in, out := src[from:from+4*groups], dst[len(dst):len(dst)+3*groups]
+	n := 0
+	for ; len(in) >= 8 && len(out) >= 8; n += 2 { // two at once
+		a, b, c, d := sixBits[in[0]], sixBits[in[1]], sixBits[in[2]], sixBits[in[3]]
+		e, f, g, h := sixBits[in[4]], sixBits[in[5]], sixBits[in[6]], sixBits[in[7]]
+		if (a|b|c|d|e|f|g|h)&0x80 != 0 {
+			break
+		}
+		six := uint64(a)<<58 | uint64(b)<<52 | uint64(c)<<46 | uint64(d)<<40 | uint64(e)<<34 | uint64(f)<<28 | uint64(g)<<22 | uint64(h)<<16
+		binary.BigEndian.PutUint64(out, six) // six bytes, and two that the next ones take
+		in, out = in[8:], out[6:]
+	}
+	for ; len(in) >= 4 && len(out) >= 3; n++ {
+		a, b, c, d := sixBits[in[0]], sixBits[in[1]], sixBits[in[2]], sixBits[in[3]]
+		if (a|b|c|d)&0x80 != 0 {
+			break
+		}
+		out[0], out[1], out[2] = a<<2|b>>4, b<<4|c>>2, c<<6|d
+		in, out = in[4:], out[3:]
+	}
+	return dst[:len(dst)+3*n], from + 4*n
 }
 
 // appendBits appends the whole bytes in a group of n characters.

@@ -34,12 +34,19 @@ type ruleHit struct {
 // look asks of a text what rules ask of it. received is the text before it was
 // decoded, where there are rules for that.
 func (s *search) look(a *asked, text, received string) {
+	normalised, done := "", false
 	for i := range a.sets {
-		switch p := &a.sets[i]; {
+		p := &a.sets[i]
+		if p.normalised != rules.AsItIs && !done {
+			normalised, done = match.Normalise(text, false), true
+		}
+		switch {
 		case p.raw:
 			p.set.Match(s.run, received)
+		case p.normalised == rules.Leet:
+			p.set.Match(s.run, match.Leet(normalised))
 		case p.normalised != rules.AsItIs:
-			p.set.Match(s.run, match.Normalise(text, p.normalised == rules.Leet))
+			p.set.Match(s.run, normalised)
 		default:
 			p.set.Match(s.run, text)
 		}

@@ -1,7 +1,6 @@
 package match
 
 import (
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -12,11 +11,13 @@ const (
 	maxCells = 1 << 24
 	// maxNeedle is how much of a literal is looked for. More is hardly rarer.
 	maxNeedle = 12
+	// longestNeedle is that with the rest of its last character.
+	longestNeedle = maxNeedle + utf8.UTFMax - 1
 	// maxPlaces is how many places in one text are kept.
 	maxPlaces = 1 << 16
 )
 
-// automaton finds all literals of a set in one pass over a text: the machine of
+// automaton finds all needles of a set in one pass over a text: the machine of
 // Aho and Corasick, as a table. It reads a text as if it were folded.
 type automaton struct {
 	class [256]uint8 // of a byte: bytes that are in no literal are all alike
@@ -24,47 +25,73 @@ type automaton struct {
 	// next holds for a state, which is the place where its row begins, and a
 	// class the following state, with the bit accepting if literals end there.
 	next []uint32
-	// patterns are, by row, those whose literals end there.
-	patterns [][]int32
+	// ends are, by row, the needles that end there.
+	ends    [][]int32
+	needles []sought
 }
 
 const accepting = 1 << 31
 
-// newAutomaton builds the machine, of so many cells at most. full are the
-// patterns, by index, whose literals did not fit into it.
-func newAutomaton(patterns []pattern, cells int) (a *automaton, full []int) {
+// sought is a needle that is looked for.
+type sought struct {
+	list                 int32 // the number of the list it is in
+	size                 int32 // bytes of the literal
+	beginsWord, endsWord bool
+	before, after        extent
+}
+
+// newAutomaton builds the machine for lists of needles, of so many cells at most.
+// full are the lists, by number, that did not fit into it.
+func newAutomaton(lists [][]needle, cells int) (a *automaton, full []int) {
 	a = new(automaton)
-	a.classify(patterns)
-	a.addState()
-	for i := range patterns {
-		room := 0
-		for _, l := range patterns[i].literals {
-			room += min(len(l), maxNeedle)
+	short := make([][]needle, len(lists))
+	for i, list := range lists {
+		for _, n := range list {
+			short[i] = append(short[i], n.beginning(maxNeedle))
 		}
-		if len(a.next)+room*a.width > cells {
+	}
+	a.classify(short)
+	a.addState()
+	for i, list := range short {
+		room := 0
+		for _, n := range list {
+			room += len(n.text)
+		}
+		if room > 0 && len(a.next)+room*a.width > cells {
 			full = append(full, i)
 			continue
 		}
-		for _, l := range patterns[i].literals {
-			a.insert(l[:min(len(l), maxNeedle)], int32(i))
+		for _, n := range list {
+			a.insert(n, int32(i))
 		}
 	}
 	a.link()
 	return a, full
 }
 
-// classify gives each byte that is in a literal a class of its own.
-func (a *automaton) classify(patterns []pattern) {
-	a.width = 1
-	for i := range patterns {
-		for _, l := range patterns[i].literals {
-			for _, c := range []byte(l[:min(len(l), maxNeedle)]) {
-				if a.class[c] == 0 {
-					a.class[c] = uint8(a.width) // folding leaves 225 different bytes
-					a.width++
-				}
+// classify gives each byte that is in a literal a class of its own. Those of common
+// letters come first: what is used of a row should lie close together.
+func (a *automaton) classify(lists [][]needle) {
+	var used [256]bool
+	for _, list := range lists {
+		for _, n := range list {
+			for _, c := range []byte(n.bare()) {
+				used[c] = true
 			}
 		}
+	}
+	a.width = 1
+	add := func(c byte) {
+		if used[c] && a.class[c] == 0 {
+			a.class[c] = uint8(a.width) // folding leaves 225 different bytes
+			a.width++
+		}
+	}
+	for _, c := range []byte(" etaoinsrhldcumfpgwyb") {
+		add(c)
+	}
+	for c := range 256 {
+		add(byte(c))
 	}
 	for c := range byte(utf8.RuneSelf) {
 		a.class[c] = a.class[fold(c)]
@@ -74,13 +101,14 @@ func (a *automaton) classify(patterns []pattern) {
 func (a *automaton) addState() uint32 {
 	state := uint32(len(a.next))
 	a.next = append(a.next, make([]uint32, a.width)...)
-	a.patterns = append(a.patterns, nil)
+	a.ends = append(a.ends, nil)
 	return state
 }
 
-// insert adds the states that a literal passes through.
-func (a *automaton) insert(literal string, pattern int32) {
+// insert adds a needle and the states that it passes through.
+func (a *automaton) insert(n needle, list int32) {
 	state := uint32(0)
+	literal := n.bare()
 	for _, c := range []byte(literal) {
 		to := state + uint32(a.class[c])
 		if a.next[to] == 0 {
@@ -89,16 +117,15 @@ func (a *automaton) insert(literal string, pattern int32) {
 		state = a.next[to]
 	}
 	row := int(state) / a.width
-	if !slices.Contains(a.patterns[row], pattern) {
-		a.patterns[row] = append(a.patterns[row], pattern)
-	}
+	a.ends[row] = append(a.ends[row], int32(len(a.needles)))
+	a.needles = append(a.needles, sought{list, int32(len(literal)), n.beginsWord(), n.endsWord(), n.before, n.after})
 }
 
 // link fills in where to go on when a literal does not: to the longest end of
 // what was read that is the beginning of a literal, too.
 func (a *automaton) link() {
 	width := uint32(a.width)
-	fail := make([]uint32, len(a.patterns)) // by row
+	fail := make([]uint32, len(a.ends)) // by row
 	var queue []uint32
 	for c := range width {
 		if to := a.next[c]; to != 0 {
@@ -108,11 +135,7 @@ func (a *automaton) link() {
 	for i := 0; i < len(queue); i++ {
 		state := queue[i]
 		back := fail[state/width]
-		for _, p := range a.patterns[back/width] {
-			if !slices.Contains(a.patterns[state/width], p) {
-				a.patterns[state/width] = append(a.patterns[state/width], p)
-			}
-		}
+		a.ends[state/width] = append(a.ends[state/width], a.ends[back/width]...)
 		for c := range width {
 			if to := a.next[state+c]; to != 0 {
 				fail[to/width] = a.next[back+c]
@@ -123,68 +146,112 @@ func (a *automaton) link() {
 		}
 	}
 	for i, to := range a.next {
-		if a.patterns[to/width] != nil {
+		if a.ends[to/width] != nil {
 			a.next[i] = to | accepting
 		}
 	}
 }
 
-// scan notes in f where in a text the literals of each pattern end.
-func (a *automaton) scan(text string, f *found) {
-	state := uint32(0)
-	for i := range len(text) {
-		state = a.next[state+uint32(a.class[text[i]])]
-		if state&accepting != 0 {
-			state &^= accepting
-			for _, p := range a.patterns[state/uint32(a.width)] {
-				f.add(p, i+1)
-			}
+// scan notes in f where in a text the needles end. exact says that the text was not
+// folded before, so that characters of words are what they were.
+//
+// A step needs the state that the last one led to, and has to wait for it. So a long
+// text is read at two places at once, at its beginning and from its middle on.
+func (a *automaton) scan(text string, exact bool, f *found) {
+	const long = 256
+	half := 0
+	if len(text) >= long {
+		half = len(text) / 2
+	}
+	one, two := text[:half], text[half:2*half]
+	next, class := a.next, &a.class
+	first, second := uint32(0), a.before(text, half)
+	for i := range half {
+		first = next[first+uint32(class[one[i]])]
+		second = next[second+uint32(class[two[i]])]
+		if first >= accepting {
+			first -= accepting
+			a.note(first, text, i+1, exact, f)
+		}
+		if second >= accepting {
+			second -= accepting
+			a.note(second, text, half+i+1, exact, f)
+		}
+	}
+	for i := 2 * half; i < len(text); i++ { // all of a short text, the last byte of an odd number
+		if second = next[second+uint32(class[text[i]])]; second >= accepting {
+			second -= accepting
+			a.note(second, text, i+1, exact, f)
 		}
 	}
 }
 
-// found is where literals ended in a text, as a chain for each pattern.
+// before returns the state in which a place in a text is reached.
+func (a *automaton) before(text string, at int) (state uint32) {
+	for _, c := range []byte(text[max(0, at-longestNeedle):at]) {
+		state = a.next[state+uint32(a.class[c])] &^ accepting
+	}
+	return state
+}
+
+// note adds to f the needles of a state that was reached at end.
+func (a *automaton) note(state uint32, text string, end int, exact bool, f *found) {
+	for _, n := range a.ends[state/uint32(a.width)] {
+		if s := &a.needles[n]; !exact || s.fits(text, end) {
+			f.add(n, s.list, end)
+		}
+	}
+}
+
+// fits says whether words begin and end where they have to around a literal that
+// ends at end.
+func (s *sought) fits(text string, end int) bool {
+	if from := end - int(s.size); s.beginsWord && from > 0 && isWord[text[from-1]] {
+		return false
+	}
+	return !s.endsWord || end == len(text) || !isWord[text[end]]
+}
+
+// found is where needles ended in a text, as a chain for each list of them.
 type found struct {
-	first, last []int32 // by pattern: into places, plus 1; 0 is none
+	first, last []int32 // by list: into places, plus 1; 0 is none
 	places      []place
-	anywhere    []bool // by pattern: there are more places than were kept
+	anywhere    []bool // by list: there are more places than were kept
 	kept        int32  // lists beyond have no places: that they are there is enough
+	run         int    // the longest run in the text, -1 while nobody has asked
 }
 
 type place struct {
-	end  int32
-	next int32 // into places, plus 1
+	end    int32
+	needle int32
+	next   int32 // into places, plus 1
 }
 
-// reset prepares f for a text and so many lists of literals, of which the first
-// are those of patterns.
+// reset prepares f for a text and so many lists, of which the first are those of
+// patterns.
 func (f *found) reset(patterns, lists int) {
 	f.first = append(f.first[:0], make([]int32, lists)...)
 	f.last = append(f.last[:0], make([]int32, patterns)...)
 	f.anywhere = append(f.anywhere[:0], make([]bool, lists)...)
-	f.places, f.kept = f.places[:0], int32(patterns)
+	f.places, f.kept, f.run = f.places[:0], int32(patterns), -1
 }
 
-// has reports whether a literal of a list is there.
+// has reports whether a needle of a list is there.
 func (f *found) has(list int) bool { return f.first[list] != 0 || f.anywhere[list] }
 
-func (f *found) add(pattern int32, end int) {
-	if pattern >= f.kept {
-		f.anywhere[pattern] = true
+func (f *found) add(needle, list int32, end int) {
+	if list >= f.kept || len(f.places) >= maxPlaces {
+		f.anywhere[list] = true
 		return
 	}
-	if len(f.places) >= maxPlaces {
-		f.anywhere[pattern] = true
-		return
-	}
-	f.places = append(f.places, place{end: int32(end)})
+	f.places = append(f.places, place{end: int32(end), needle: needle})
 	n := int32(len(f.places))
-	if last := f.last[pattern]; last == 0 {
-		f.first[pattern] = n
+	if last := f.last[list]; last == 0 {
+		f.first[list] = n
 	} else {
 		f.places[last-1].next = n
 	}
-	f.last[pattern] = n
+	f.last[list] = n
 }
 
 // unfolded says whether a text has characters that folding would change beyond

@@ -17,6 +17,8 @@ func TestRelax(t *testing.T) {
 		`(?<n>a)\k<n>\g{1}`:       `(a)(?s:.*)(?s:.*)`,
 		`(?>a+)b*+c{2}+d?+`:       `(?:a+)b*c{2}d?`,
 		`a{2000}b{5,2000}c{,3}`:   `a{1000,}b{5,}c\{,3}`,
+		`a{00}b{01,002}c{+1}`:     `a{0}b{1,2}c\{+1}`,
+		`\Qa.(b\E+\<`:             `a\.\(b+\<`,
 		`\bfoo$\Z\h\e`:            `(?:)foo(?:)(?:)[ \t]\x1b`,
 		`[$\]\b(?=]`:              `[$\]\b(?=]`,
 		`(?#no)(?i:x)(?i)y`:       `(?:)(?i:x)(?i)y`,
@@ -32,7 +34,7 @@ func TestRelax(t *testing.T) {
 			t.Errorf("%s: %s, want an error", expr, got)
 		}
 	}
-	for expr, want := range map[string]string{`a++b*+c{2}+d?+\++[+*+]+`: `a+b*c{2}d?\++[+*+]+`, `{x}+`: `{x}+`} {
+	for expr, want := range map[string]string{`a++b*+c{2}+d?+\++[+*+]+`: `a+b*c{2}d?\++[+*+]+`, `{x}+`: `{x}+`, `a\hb\\h\h+?`: `a[ \t]b\\h[ \t]+?`, `\<1>\'x\\<`: `[<]1>[']x\\<`, `\Qa.b++\Ec++\Q(`: `a\.b\+\+c+\(`} {
 		if got := unpossess(expr); got != want {
 			t.Errorf("%s: %s, want %s", expr, got, want)
 		}

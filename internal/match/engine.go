@@ -80,6 +80,11 @@ func (l *linear) get(size int) finder {
 // index returns where the leftmost match is, nil when there is none.
 func (l *linear) index(text string) []int { return l.get(len(text)).FindStringIndex(text) }
 
+// all returns where the first matches are that do not overlap, as many as most.
+func (l *linear) all(text string, most int) [][]int {
+	return l.get(len(text)).FindAllStringIndex(text, most)
+}
+
 func (l *linear) search(text string, most int, _ time.Duration) (first string, n int, slow bool) {
 	if most == 1 {
 		loc := l.index(text)
@@ -88,7 +93,7 @@ func (l *linear) search(text string, most int, _ time.Duration) (first string, n
 		}
 		return text[loc[0]:loc[1]], 1, false
 	}
-	all := l.get(len(text)).FindAllStringIndex(text, most)
+	all := l.all(text, most)
 	if len(all) == 0 {
 		return "", 0, false
 	}

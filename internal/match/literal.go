@@ -2,7 +2,6 @@ package match
 
 import (
 	"fmt"
-	"math/bits"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -39,8 +38,14 @@ func Analyse(expr string) (Cost, error) {
 		parsed = gate
 	}
 	parsed = parsed.Simplify()
-	found := literalsOf(parsed).best()
-	return Cost{Literals: found, Costly: len(found) == 0 && !(anchored(parsed) && reach(parsed) <= maxReach)}, nil
+	all := literalsOf(parsed)
+	var found []string
+	for _, n := range all.best() {
+		if l := n.bare(); !slices.Contains(found, l) {
+			found = append(found, l)
+		}
+	}
+	return Cost{Literals: found, Costly: len(found) == 0 && !(anchored(parsed) && all.size.reach() <= maxReach)}, nil
 }
 
 // anchored says whether matches begin where the text does, so that only its
@@ -57,19 +62,21 @@ func anchored(re *syntax.Regexp) bool {
 
 // literals is what is known of the texts that an expression matches, folded.
 type literals struct {
-	// exact are all of them, or nil when they are too many to tell.
+	// exact are all of them, with marks, or nil when they are too many to tell.
 	exact []string
-	// need are texts of which each match contains one; nil when nothing is known.
-	need []string
-	// also are other texts of which each match contains one, beside one of need.
-	also []string
+	// need are literals of which each match contains one; nil when nothing is known.
+	need []needle
+	// also are other literals of which each match contains one, beside one of need.
+	also []needle
 	// begin are texts with one of which each match begins, nil when that is not known.
 	begin []string
+	// size is how long the texts are.
+	size extent
 }
 
 // best returns the list that is better to search for, nil when none is good.
-func (l literals) best() []string {
-	exact := reduce(l.exact)
+func (l literals) best() []needle {
+	exact := needles(l.exact)
 	if better(exact, l.need) {
 		return exact
 	}
@@ -81,64 +88,19 @@ func (l literals) best() []string {
 
 // second returns another list of which every match contains one, beside one of
 // best: nil when none is good.
-func (l literals) second() []string {
-	if worth(l.also) == 0 || better(reduce(l.exact), l.need) {
+func (l literals) second() []needle {
+	if worth(l.also) == 0 || better(needles(l.exact), l.need) {
 		return nil
 	}
 	return l.also
 }
 
-// reduce leaves out literals that contain another one, which is enough.
-func reduce(list []string) []string {
-	return slices.DeleteFunc(slices.Clone(list), func(long string) bool {
-		return slices.ContainsFunc(list, func(short string) bool { return len(short) < len(long) && strings.Contains(long, short) })
-	})
-}
-
-// better says whether it is better to search for a than for b.
-func better(a, b []string) bool { return worth(a) > worth(b) }
-
-// worth says how good it is to search for a list of literals, 0 when it is no
-// good: longer ones are rarer, fewer are, too.
-func worth(list []string) int {
-	n := lightest(list)
-	if n < minLiteral || len(list) > maxLiterals {
-		return 0
-	}
-	return 100 + 2*min(n, maxNeedle) - bits.Len(uint(len(list)-1))
-}
-
-func lightest(list []string) int {
-	if len(list) == 0 {
-		return 0
-	}
-	n := weight(list[0])
-	for _, l := range list[1:] {
-		n = min(n, weight(l))
-	}
-	return n
-}
-
-// weight is the length of a literal in bytes; one with a character that most texts
-// do not have counts for more.
-func weight(literal string) int {
-	switch {
-	case strings.ContainsAny(literal, rare):
-		return len(literal) + minLiteral - 1
-	case strings.ContainsFunc(literal, func(r rune) bool { return r >= utf8.RuneSelf }):
-		return len(literal) + 1
-	}
-	return len(literal)
-}
-
-// rare are characters that most texts do not have.
-const rare = "$&#@*=~^{}|<>\\"
-
 // literalsOf looks through an expression in simple form: no counted repeats.
 func literalsOf(re *syntax.Regexp) literals {
 	switch re.Op {
-	case syntax.OpEmptyMatch, syntax.OpBeginLine, syntax.OpEndLine, syntax.OpBeginText, syntax.OpEndText,
-		syntax.OpWordBoundary, syntax.OpNoWordBoundary:
+	case syntax.OpWordBoundary:
+		return literals{exact: []string{mark}}
+	case syntax.OpEmptyMatch, syntax.OpBeginLine, syntax.OpEndLine, syntax.OpBeginText, syntax.OpEndText, syntax.OpNoWordBoundary:
 		return literals{exact: []string{""}}
 	case syntax.OpLiteral:
 		list := make([]literals, 0, len(re.Rune))
@@ -148,17 +110,21 @@ func literalsOf(re *syntax.Regexp) literals {
 		return concat(list)
 	case syntax.OpCharClass:
 		return ofClass(re.Rune)
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return literals{size: extent{bytes: utf8.UTFMax}}
 	case syntax.OpCapture:
 		return literalsOf(re.Sub[0])
+	case syntax.OpStar:
+		return literals{size: repeated(re.Sub[0])}
 	case syntax.OpPlus:
-		sub := literalsOf(re.Sub[0])
-		return literals{need: sub.best(), also: sub.second(), begin: sub.exact}
+		sub, size := literalsOf(re.Sub[0]), repeated(re.Sub[0])
+		return literals{need: shift(sub.best(), size, size), also: shift(sub.second(), size, size), begin: sub.exact, size: size}
 	case syntax.OpQuest:
 		sub := literalsOf(re.Sub[0])
 		if sub.exact == nil {
-			return literals{}
+			return literals{size: sub.size}
 		}
-		return literals{exact: union(sub.exact, []string{""})}
+		return literals{exact: union(sub.exact, []string{""}), size: sub.size}
 	case syntax.OpConcat:
 		list := make([]literals, 0, len(re.Sub))
 		for _, sub := range re.Sub {
@@ -168,49 +134,58 @@ func literalsOf(re *syntax.Regexp) literals {
 	case syntax.OpAlternate:
 		return alternate(re.Sub)
 	}
-	return literals{} // any character, a star, nothing at all
+	return literals{} // matches nothing at all
 }
 
 // ofRune is what one character of an expression matches.
 func ofRune(r rune, fold bool) literals {
-	if r == utf8.RuneError { // matches a byte that is no UTF-8, too
-		return literals{}
-	}
-	exact := []string{folded(r)}
+	exact, size := []string{folded(r)}, runeSize(r)
 	if fold {
 		for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
-			exact = union(exact, []string{folded(other)})
+			exact, size = union(exact, []string{folded(other)}), max(size, runeSize(other))
 		}
 	}
-	return literals{exact: exact}
+	if r == utf8.RuneError { // matches a byte that is no UTF-8, too
+		exact = nil
+	}
+	return literals{exact: exact, size: extent{bytes: size}}
 }
 
 // ofClass is what a class of characters matches, if they are few.
 func ofClass(ranges []rune) literals {
 	const few = 4 // once they are folded: a letter in both cases is one
+	if len(ranges) == 0 {
+		return literals{}
+	}
 	var exact []string
+	size := extent{bytes: runeSize(ranges[len(ranges)-1])}
 	count := 0
 	for i := 0; i+1 < len(ranges); i += 2 {
 		lo, hi := ranges[i], ranges[i+1]
 		if count += int(hi-lo) + 1; count > 4*few || lo <= utf8.RuneError && utf8.RuneError <= hi {
-			return literals{}
+			return literals{size: size}
 		}
 		for r := lo; r <= hi; r++ {
 			exact = union(exact, []string{folded(r)})
 		}
 		if len(exact) > few {
-			return literals{}
+			return literals{size: size}
 		}
 	}
-	return literals{exact: exact}
+	return literals{exact: exact, size: size}
 }
 
 // concat is one thing after another: what is exact grows into longer literals.
 func concat(list []literals) literals {
+	// behind is how long a match is from the beginning of a piece on.
+	behind := make([]extent, len(list)+1)
+	for i, l := range slices.Backward(list) {
+		behind[i] = behind[i+1].plus(l.size)
+	}
 	exact, whole := []string{""}, true
-	var need, also []string
-	keep := func(l literals) {
-		for _, found := range [][]string{l.best(), l.second()} {
+	var need, also []needle
+	keep := func(l literals, before, after extent) {
+		for _, found := range [][]needle{shift(l.best(), before, after), shift(l.second(), before, after)} {
 			switch {
 			case better(found, need):
 				need, also = found, need
@@ -219,26 +194,29 @@ func concat(list []literals) literals {
 			}
 		}
 	}
-	for _, l := range list {
+	var before, start extent // what is before this piece, and before what is exact
+	for i, l := range list {
 		if l.exact != nil && len(exact)*len(l.exact) <= maxLiterals && longest(exact) <= maxLiteral {
 			exact = cross(exact, l.exact)
+			before = before.plus(l.size)
 			continue
 		}
 		whole = false
 		if l.begin != nil && len(exact)*len(l.begin) <= maxLiterals && longest(exact) <= maxLiteral {
 			exact = cross(exact, l.begin)
 		}
-		keep(literals{exact: exact})
-		keep(l)
+		keep(literals{exact: exact}, start, behind[i])
+		keep(l, before, behind[i+1])
+		start, before = before, before.plus(l.size)
 		if exact = l.exact; exact == nil {
-			exact = []string{""}
+			exact, start = []string{""}, before
 		}
 	}
 	if whole {
-		return literals{exact: exact}
+		return literals{exact: exact, size: before}
 	}
-	keep(literals{exact: exact})
-	return literals{need: need, also: also}
+	keep(literals{exact: exact}, start, extent{})
+	return literals{need: need, also: also, size: before}
 }
 
 // alternate is one thing or another: each must have literals.
@@ -247,16 +225,17 @@ func alternate(subs []*syntax.Regexp) literals {
 	exact, need, two := true, true, false
 	for _, sub := range subs {
 		l := literalsOf(sub)
+		all.size = all.size.or(l.size)
 		if exact = exact && l.exact != nil; exact {
 			all.exact = union(all.exact, l.exact)
 		}
 		found := l.best()
 		if need = need && found != nil; need {
-			all.need = union(all.need, found)
+			all.need = append(all.need, found...)
 			if other := l.second(); other != nil {
-				all.also, two = union(all.also, other), true
+				all.also, two = append(all.also, other...), true
 			} else { // one that has no second: its first will do
-				all.also = union(all.also, found)
+				all.also = append(all.also, found...)
 			}
 		}
 	}
@@ -272,9 +251,9 @@ func alternate(subs []*syntax.Regexp) literals {
 	all.need = reduce(all.need)
 	// Too many? Their beginnings may be fewer.
 	for n := maxNeedle; len(all.need) > maxLiterals && n >= minLiteral; n /= 2 {
-		var short []string
-		for _, l := range all.need {
-			short = union(short, []string{beginning(l, n)})
+		short := make([]needle, len(all.need))
+		for i, l := range all.need {
+			short[i] = l.beginning(n)
 		}
 		all.need = reduce(short)
 	}
@@ -282,15 +261,6 @@ func alternate(subs []*syntax.Regexp) literals {
 		all.need = nil
 	}
 	return all
-}
-
-// beginning returns the first n bytes of s, or a few more: no less than whole
-// characters.
-func beginning(s string, n int) string {
-	for n < len(s) && !utf8.RuneStart(s[n]) {
-		n++
-	}
-	return s[:min(n, len(s))]
 }
 
 func longest(list []string) int {
@@ -305,7 +275,7 @@ func cross(a, b []string) []string {
 	all := make([]string, 0, len(a)*len(b))
 	for _, x := range a {
 		for _, y := range b {
-			all = append(all, x+y)
+			all = append(all, join(x, y))
 		}
 	}
 	return all

@@ -5,9 +5,9 @@
 // any of them is tried, one pass over the text finds the literals of which every
 // match must contain one, whatever their case. For most expressions and most
 // texts that is the end. The others are tried around the places where one of
-// their literals stands, if their matches are of bounded length, else on the whole
-// text. An expression without such literals has to be tried on every text:
-// [Analyse] tells which those are.
+// their literals stands, as far as a match there can be long. An expression without
+// such literals is tried where a match may begin, if that can be told by a few rare
+// bytes, else on all of every text: [Analyse] tells which have no literals.
 //
 //	set, err := match.Compile([]match.Pattern{{ID: 1, Expr: `(?i)\burgent\b.{0,20}\binvoice\b`}})
 //	run := match.NewRun(match.Limits{Pattern: 50 * time.Millisecond, All: 2 * time.Second}, time.Now)
@@ -46,38 +46,40 @@ type Pattern struct {
 // A Set is a list of compiled patterns, ready for use from many goroutines.
 type Set struct {
 	patterns []pattern
-	machine  *automaton // of the literals; nil when there are none
-	lists    int        // of literals: one for each pattern, and the second ones
+	machine  *automaton // of their needles; nil when there are none
+	leads    []leads    // of those without
+	needles  []sought   // of both
+	lists    int        // of needles
 }
 
 type pattern struct {
-	id       int
-	index    int // in the set
-	count    int
-	literals []string // folded; every match contains one of them; none: it must be tried
-	also     int      // in found: where another list of literals is noted, of which every match contains one, too; 0 is none
-	engine   engine
-	linear   *linear // the engine, if it is one
-	reach    int     // the most bytes of a match of it
+	id     int
+	index  int  // in the set; the list of its needles has the same number
+	most   int  // matches that are looked for
+	sought bool // every match contains one of its needles; else it must be tried
+	also   int  // another list of needles of which every match contains one, too; 0 is none
+	engine engine
+	linear *linear // the engine, if it is one
+	reach  int     // the most bytes of a match of it
+	begins bool    // all matches begin where the text does
 }
 
 // Compile prepares patterns. They are tried in the order given. An expression
 // that does not compile is an error.
 func Compile(patterns []Pattern) (*Set, error) {
 	s := &Set{patterns: make([]pattern, len(patterns))}
-	some := false
-	var companions []pattern // their literals are looked for in the same pass
+	lists := make([][]needle, len(patterns)) // of needles: one for each pattern, and the second ones
 	for i, p := range patterns {
 		if p.ID < 0 {
 			return nil, fmt.Errorf("match: a pattern with the number %d", p.ID)
 		}
 		compiled := &s.patterns[i]
-		compiled.id, compiled.index, compiled.count = p.ID, i, max(1, p.Count)
+		compiled.id, compiled.index, compiled.most = p.ID, i, max(1, p.Count)
 		parsed, err := syntax.Parse(p.Expr, syntax.Perl)
 		switch {
 		case err == nil:
 			parsed = parsed.Simplify()
-			compiled.linear, compiled.reach = &linear{expr: p.Expr, standard: insideWords(parsed)}, reach(parsed)
+			compiled.linear = &linear{expr: p.Expr, standard: insideWords(parsed)}
 			compiled.engine = compiled.linear
 		case p.Backtracking:
 			var b *backtracking
@@ -88,31 +90,55 @@ func Compile(patterns []Pattern) (*Set, error) {
 		default:
 			return nil, fmt.Errorf("match: %w", err)
 		}
-		found := literalsOf(parsed)
-		compiled.literals = found.best()
-		if second := found.second(); second != nil {
-			companions = append(companions, pattern{literals: second})
-			compiled.also = len(patterns) + len(companions) - 1
+		all := literalsOf(parsed)
+		compiled.reach, compiled.begins = all.size.reach(), anchored(parsed)
+		lists[i] = all.best()
+		compiled.sought = lists[i] != nil
+		if second := all.second(); second != nil {
+			compiled.also = len(lists)
+			lists = append(lists, second)
 		}
-		some = some || compiled.literals != nil
+		if !compiled.sought && err == nil {
+			compiled.sought = s.addLead(leadOf(parsed), sought{list: int32(i), after: all.size})
+		}
 	}
-	if some {
-		all := append(slices.Clip(s.patterns), companions...)
-		machine, full := newAutomaton(all, maxCells)
-		for _, i := range full {
-			if i < len(s.patterns) {
-				s.patterns[i].literals, s.patterns[i].also = nil, 0
-				continue
-			}
-			for j := range s.patterns {
-				if s.patterns[j].also == i {
-					s.patterns[j].also = 0
-				}
-			}
-		}
-		s.machine, s.lists = machine, len(all)
+	s.lists = len(lists)
+	s.addNeedles(lists)
+	for i := range s.leads {
+		s.leads[i].first = int32(len(s.needles))
+		s.needles = append(s.needles, s.leads[i].sought...)
 	}
 	return s, nil
+}
+
+// addLead adds what matches of a pattern begin with, if that is any good.
+func (s *Set) addLead(l lead, as sought) bool {
+	if l.size == 0 {
+		return false
+	}
+	as.size = int32(l.size)
+	if n := len(s.leads); n == 0 || !s.leads[n-1].add(&l, as) {
+		s.leads = append(s.leads, leads{})
+		s.leads[n].add(&l, as)
+	}
+	return true
+}
+
+// addNeedles makes the automaton of lists of needles, if there are any.
+func (s *Set) addNeedles(lists [][]needle) {
+	if !slices.ContainsFunc(lists, func(list []needle) bool { return list != nil }) {
+		return
+	}
+	machine, full := newAutomaton(lists, maxCells)
+	for i := range s.patterns {
+		p := &s.patterns[i]
+		if slices.Contains(full, i) {
+			p.sought, p.also = false, 0
+		} else if slices.Contains(full, p.also) {
+			p.also = 0
+		}
+	}
+	s.machine, s.needles = machine, machine.needles
 }
 
 // Match tries every pattern of the set on a text and adds to r what it finds: for
@@ -122,18 +148,10 @@ func Compile(patterns []Pattern) (*Set, error) {
 func (s *Set) Match(r *Run, text string) {
 	mark := r.now()
 	text = whole(text)
-	exact := true // places in what is scanned are places in text
-	if s.machine != nil {
-		r.found.reset(len(s.patterns), s.lists)
-		scanned := text
-		if unfolded(text) {
-			scanned, exact = string(appendFolded(nil, text)), false
-		}
-		s.machine.scan(scanned, &r.found)
-	}
+	exact := s.find(&r.found, text)
 	for i := range s.patterns {
 		p := &s.patterns[i]
-		if r.settled(p.id) || p.literals != nil && (!r.found.has(i) || p.also > 0 && !r.found.has(p.also)) {
+		if r.settled(p.id) || p.sought && (!r.found.has(i) || p.also > 0 && !r.found.has(p.also)) {
 			continue
 		}
 		began := r.now()
@@ -142,7 +160,7 @@ func (s *Set) Match(r *Run, text string) {
 			r.settle(p.id)
 			continue
 		}
-		slow := r.try(p, text, exact, func() bool { return r.limits.Pattern > 0 && r.now().Sub(began) > r.limits.Pattern })
+		slow := s.try(r, p, text, exact, func() bool { return r.limits.Pattern > 0 && r.now().Sub(began) > r.limits.Pattern })
 		took := r.now().Sub(began)
 		if slow || r.limits.Pattern > 0 && took > r.limits.Pattern {
 			r.Slow = append(r.Slow, Slow{p.id, took})
@@ -152,29 +170,56 @@ func (s *Set) Match(r *Run, text string) {
 	r.spent += r.now().Sub(mark)
 }
 
+// find notes in f where in a text the needles are. exact says that the places are those in
+// text.
+func (s *Set) find(f *found, text string) (exact bool) {
+	if len(s.needles) == 0 {
+		return true
+	}
+	f.reset(len(s.patterns), s.lists)
+	if exact = !unfolded(text); exact {
+		for i := range s.leads {
+			s.leads[i].scan(text, f)
+		}
+	} else {
+		for i := range s.leads {
+			for _, lead := range s.leads[i].sought { // they are for texts as they are
+				f.anywhere[lead.list] = true
+			}
+		}
+		text = string(appendFolded(nil, text))
+	}
+	if s.machine != nil {
+		s.machine.scan(text, exact, f)
+	}
+	return exact
+}
+
 // try searches a text for one pattern, in the way that suits it. exact says that
-// the places of its literals are places in text; up, that time is.
-func (r *Run) try(p *pattern, text string, exact bool, up clock) (slow bool) {
-	i := p.index
-	if p.count == 1 && p.linear != nil && p.reach <= maxReach {
-		var loc []int
-		if exact && p.literals != nil && !r.found.anywhere[i] {
-			loc, slow = p.near(text, &r.found, r.found.first[i], up)
+// the places of its needles are places in text; up, that time is.
+func (s *Set) try(r *Run, p *pattern, text string, exact bool, up clock) (slow bool) {
+	most := p.most - r.before(p)
+	var first string
+	var n int
+	var loc []int
+	switch {
+	case p.linear != nil && p.sought && exact && !r.found.anywhere[p.index]:
+		r.windows = r.found.windows(r.windows[:0], s.needles, p.index, text)
+		if most > 1 {
+			first, n = p.count(text, r.windows, most)
 		} else {
-			loc, slow = p.along(text, up)
+			loc, slow = p.near(text, r.windows, up)
 		}
-		if loc != nil {
-			r.hit(p, text[loc[0]:loc[1]], 1)
-		}
-		return slow
+	case p.linear != nil && most == 1 && p.reach <= maxReach && p.begins:
+		loc, slow = p.near(text, []window{{0, min(len(text), p.reach+margin)}}, up)
+	case p.linear != nil && most == 1 && p.reach <= maxReach:
+		loc, slow = p.along(text, window{0, len(text)}, up)
+	default:
+		first, n, slow = p.engine.search(text, most, r.limits.Pattern)
 	}
-	before := 0
-	for i := range r.Hits {
-		if p.count > 1 && r.Hits[i].ID == p.id {
-			before = r.Hits[i].Count
-		}
+	if loc != nil {
+		first, n = text[loc[0]:loc[1]], 1
 	}
-	first, n, slow := p.engine.search(text, p.count-before, r.limits.Pattern)
 	if n > 0 {
 		r.hit(p, first, n)
 	}
@@ -207,6 +252,8 @@ type Run struct {
 	spent  time.Duration
 	done   []uint64 // a bit for each pattern that needs no further look
 	found  found    // in the text at hand
+	// windows are those of the pattern at hand.
+	windows []window
 }
 
 // A Hit is what a pattern found.
@@ -232,14 +279,26 @@ func (r *Run) Reset() {
 	r.Hits, r.Slow, r.Unfinished, r.spent = r.Hits[:0], r.Slow[:0], r.Unfinished[:0], 0
 }
 
+// before returns how many matches of a pattern were found already.
+func (r *Run) before(p *pattern) int {
+	if p.most > 1 {
+		for i := range r.Hits {
+			if r.Hits[i].ID == p.id {
+				return r.Hits[i].Count
+			}
+		}
+	}
+	return 0
+}
+
 // hit notes matches of a pattern in one text.
 func (r *Run) hit(p *pattern, first string, n int) {
-	i := slices.IndexFunc(r.Hits, func(h Hit) bool { return p.count > 1 && h.ID == p.id })
+	i := slices.IndexFunc(r.Hits, func(h Hit) bool { return p.most > 1 && h.ID == p.id })
 	if i < 0 {
 		i = len(r.Hits)
 		r.Hits = append(r.Hits, Hit{ID: p.id, Text: first})
 	}
-	if r.Hits[i].Count += n; r.Hits[i].Count >= p.count {
+	if r.Hits[i].Count += n; r.Hits[i].Count >= p.most {
 		r.settle(p.id)
 	}
 }

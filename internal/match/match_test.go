@@ -138,7 +138,7 @@ func ticking(step time.Duration) func() time.Time {
 }
 
 func TestLimits(t *testing.T) {
-	set, err := Compile([]Pattern{{ID: 0, Expr: "a"}, {ID: 1, Expr: "b"}, {ID: 100, Expr: "never here"}, {ID: 2, Expr: "c"}, {ID: 3, Expr: "d"}})
+	set, err := Compile([]Pattern{{ID: 0, Expr: "a"}, {ID: 1, Expr: "[be]"}, {ID: 100, Expr: "never here"}, {ID: 2, Expr: "c"}, {ID: 3, Expr: "d"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,9 +183,9 @@ func TestMany(t *testing.T) {
 	if got := hits(t, []string{text}, "abc xyz", "abc.xyz", `abc\b.?$`); !slices.Equal(got, []string{"0 abc xyz", "1 abc xyz"}) {
 		t.Errorf("got %q", got)
 	}
-	var some []pattern
+	var some [][]needle
 	for i := range 1000 {
-		some = append(some, pattern{literals: []string{fmt.Sprintf("%08x", i*104729), "common"}})
+		some = append(some, needles([]string{fmt.Sprintf("%08x", i*104729), "common"}))
 	}
 	_, none := newAutomaton(some, maxCells)
 	a, out := newAutomaton(some, 20_000)
@@ -239,6 +239,8 @@ func FuzzMatch(f *testing.F) {
 		{`abc\x{c5}def`, "abc\u00c5def"}, {`(abc){3}|x+y?z`, "abcabcabc"}, {`(?s)^.{3}$`, "\xe2\x84\xaa"}, {`[^a]bcd`, "\xe2bcd"},
 		{`(a{1000}){1}`, "aaa"}, {`(.*){50}`, strings.Repeat("a", 300)}, {`(?i)[K-Z]lass`, "\u212alass"}, {`\Qa.b\Ecd?`, "a.bc"},
 		{`(?:(?:ab|cd)(?:ef|gh)?){2}`, "abefcd"}, {`x*abc|`, ""}, {`(?m)^from:$`, "x\nfrom:\n"}, {`\C`, "a"}, {`(?U)a+bcd`, "aaabcd"},
+		{`\b(?:kin|remit)\b`, "akin kin kinship kin"}, {`\w+@kin\b`, "a.b@kin"}, {`\b[A-Z]{3,} \d`, "THE 1 ABC 2"}, {`^(?:re|aw):`, "re: re:"}, {`(?:a|bb)*kin(?:-x)+`, "abbkin-x-x"},
+		{`\s*<img`, "  \n <img"}, {`(?i)\bſkin`, "ſkin skin"}, {`[13][1-9A-Z]{5}`, "1234567 1ABCDE"}, {`kin\b\b\bd?`, "kind kin"}, {`x\bkin|\b\b`, "xkin"},
 	} {
 		f.Add(seed[0], seed[1])
 	}
@@ -247,21 +249,24 @@ func FuzzMatch(f *testing.F) {
 			t.Skip()
 		}
 		re, err := regexp.Compile(expr)
-		set, mine := Compile([]Pattern{{ID: 7, Expr: expr}})
+		set, mine := Compile([]Pattern{{ID: 7, Expr: expr}, {ID: 8, Expr: expr, Count: 3}})
 		if (err == nil) != (mine == nil) {
 			t.Fatalf("%q: regexp says %v, we say %v", expr, err, mine)
 		}
 		if err != nil {
 			return
 		}
-		set.patterns[0].linear.uses.Store(fewUses) // straight to RE2
+		for i := range set.patterns {
+			set.patterns[i].linear.uses.Store(fewUses) // straight to RE2
+		}
 		filler := strings.Repeat("lorem ipsum\n€ ", 20)
 		for _, text := range []string{text, text + text, filler + text, filler + text + filler, text + filler + text + filler[1:] + text} {
 			r := NewRun(Limits{}, stopped)
 			set.Match(r, text)
 			var want []Hit
-			if loc := re.FindStringIndex(text); loc != nil {
-				want = []Hit{{7, whole(text[loc[0]:loc[1]]), 1}}
+			if all := re.FindAllString(text, 3); all != nil {
+				first := whole(all[0])
+				want = []Hit{{7, first, 1}, {8, first, len(all)}}
 			}
 			if !reflect.DeepEqual(r.Hits, want) {
 				t.Fatalf("%q on %q: %v, want %v", expr, text, r.Hits, want)
@@ -303,7 +308,7 @@ func BenchmarkHostile(b *testing.B) {
 
 // A search that takes long stops between two pieces of the text.
 func TestSearchStops(t *testing.T) {
-	set, err := Compile([]Pattern{{ID: 1, Expr: `a.{30}z`}, {ID: 2, Expr: `abab.{30}z`}, {ID: 3, Expr: `\dq`}})
+	set, err := Compile([]Pattern{{ID: 1, Expr: `a.{30}z`}, {ID: 2, Expr: `abab.{30}z`}, {ID: 3, Expr: `.q`}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package match
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -27,17 +28,13 @@ import (
 //
 // What is normalised already stays as it is.
 func Normalise(text string, leet bool) string {
-	b := make([]byte, 0, len(text))
+	var b []byte
 	common := commonPlain()
 	for i := 0; i < len(text); {
-		if c := text[i]; c < utf8.RuneSelf {
-			switch p := plainASCII[c]; {
-			case p > ' ':
-				b = append(b, p)
-			case p == ' ' && len(b) > 0 && b[len(b)-1] != ' ':
-				b = append(b, ' ')
-			}
-			i++
+		if text[i] < utf8.RuneSelf {
+			var n int
+			b, n = appendPlainASCII(b, text[i:])
+			i += n
 			continue
 		}
 		r, size := utf8.DecodeRuneInString(text[i:])
@@ -51,17 +48,53 @@ func Normalise(text string, leet bool) string {
 	b = trimBlank(b)
 	b = joinSpaced(b)
 	if leet {
-		readLeet(b)
+		readLeet(b, firstLeet(b))
 	}
 	return string(b)
 }
 
-// plainASCII is what a byte becomes: a letter small, white space a blank, and 0
-// where it does not show.
-var plainASCII = func() (table [utf8.RuneSelf]byte) {
+// Leet returns a text that Normalise has made without leet as it makes it with leet.
+func Leet(normalised string) string {
+	first := firstLeet(normalised)
+	if first == len(normalised) {
+		return normalised
+	}
+	b := []byte(normalised)
+	readLeet(b, first)
+	return string(b)
+}
+
+// appendPlainASCII appends what a text begins with, as far as that is ASCII, and says
+// how many bytes that is. Letters, blanks and what does not show follow each other
+// as they like, so the loop has no branches to be guessed wrong.
+func appendPlainASCII(to []byte, text string) (_ []byte, n int) {
+	to = slices.Grow(to, len(text))
+	out := to[len(to) : len(to)+len(text)]
+	afterBlank := uint16(0)
+	if len(to) == 0 || to[len(to)-1] == ' ' {
+		afterBlank = 1
+	}
+	at := 0
+	for n < len(text) && text[n] < utf8.RuneSelf {
+		p := plainASCII[text[n]]
+		shows, isBlank := p>>8&1, p>>9
+		out[at] = byte(p)
+		at += int(shows &^ (isBlank & afterBlank))
+		afterBlank = isBlank | afterBlank&^shows
+		n++
+	}
+	return to[:len(to)+at], n
+}
+
+// plainASCII is what a byte becomes: a letter small, white space a blank. Bit 8 says that
+// it shows, bit 9 that it is a blank.
+var plainASCII = func() (table [utf8.RuneSelf]uint16) {
 	for c := range byte(utf8.RuneSelf) {
 		if b := appendASCII([]byte("x"), c); len(b) > 1 {
-			table[c] = b[1]
+			table[c] = 1<<8 | uint16(b[1])
+			if b[1] == ' ' {
+				table[c] |= 1 << 9
+			}
 		}
 	}
 	return table
@@ -157,27 +190,32 @@ const minSpaced = 4
 
 // joinSpaced puts spaced words together, in place.
 func joinSpaced(b []byte) []byte {
-	if len(b) < 2*minSpaced-1 {
-		return b
-	}
-	to := 0
-	for i := 0; i < len(b); {
-		n := spacedAt(b, i)
-		if n == 0 {
-			b[to] = b[i]
+	to, from := 0, 0
+	for at := nextSpaced(b, 0); at < len(b); at = nextSpaced(b, from) {
+		to += copy(b[to:], b[from:at])
+		for range spacedAt(b, at) {
+			b[to] = b[at]
 			to++
-			i++
-			continue
+			at += 2
 		}
-		for range n {
-			b[to] = b[i]
-			to++
-			i += 2
-		}
-		i-- // the last letter has no gap behind it
+		from = at - 1 // the last letter has no gap behind it
 	}
+	to += copy(b[to:], b[from:])
 	return b[:to]
 }
+
+// nextSpaced returns where the first spaced word begins, from on, or the length of b.
+func nextSpaced(b []byte, from int) int {
+	for i := from; i+2*minSpaced-2 < len(b); i++ {
+		if b[i+1] == b[i+3] && isGap[b[i+1]] && spacedAt(b, i) > 0 {
+			return i
+		}
+	}
+	return len(b)
+}
+
+// isGap says what stands between the letters of a spaced word.
+var isGap = [256]bool{' ': true, '.': true, '-': true, '_': true, '*': true}
 
 // spacedAt returns how many single letters stand at i with the same gap between
 // them, 0 when they are no spaced word.
@@ -186,9 +224,7 @@ func spacedAt(b []byte, i int) int {
 		return 0
 	}
 	gap := b[i+1]
-	switch gap {
-	case ' ', '.', '-', '_', '*':
-	default:
+	if !isGap[gap] {
 		return 0
 	}
 	n := 1
@@ -205,33 +241,40 @@ func isLetter(c byte) bool { return 'a' <= c && c <= 'z' }
 
 func inWord(c byte) bool { return isLetter(c) || '0' <= c && c <= '9' || c >= utf8.RuneSelf }
 
-// readLeet replaces digits that stand for letters, in place. A run of two, as in
-// b00k, counts as one.
-func readLeet(b []byte) {
+// firstLeet returns where the first digit may be that stands for a letter, or the
+// length of the text.
+func firstLeet[T string | []byte](text T) int {
+	for i := 1; i < len(text); i++ {
+		if leet[text[i]] != 0 && isLetter(text[i-1]) {
+			return i
+		}
+	}
+	return len(text)
+}
+
+// readLeet replaces digits that stand for letters, in place, from a place on. A run of
+// two, as in b00k, counts as one.
+func readLeet(b []byte, from int) {
 	const most = 2
-	for i := 1; i < len(b); i++ {
-		if !isLetter(b[i-1]) || leetOf(b[i]) == 0 {
+	for i := from; i < len(b); i++ {
+		if leet[b[i]] == 0 || !isLetter(b[i-1]) {
 			continue
 		}
 		end := i
-		for end < len(b) && end-i < most && leetOf(b[end]) != 0 {
+		for end < len(b) && end-i < most && leet[b[end]] != 0 {
 			end++
 		}
 		if end == len(b) || !isLetter(b[end]) {
 			continue
 		}
 		for ; i < end; i++ {
-			b[i] = leetOf(b[i])
+			b[i] = leet[b[i]]
 		}
 	}
 }
 
-func leetOf(c byte) byte {
-	if i := strings.IndexByte("013457$", c); i >= 0 {
-		return "oieasts"[i]
-	}
-	return 0
-}
+// leet is what digits and $ stand for.
+var leet = [256]byte{'0': 'o', '1': 'i', '3': 'e', '4': 'a', '5': 's', '7': 't', '$': 's'}
 
 // lookalike returns the ASCII that a character is taken for. What Unicode itself
 // calls compatible is not in the list.

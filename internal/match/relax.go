@@ -1,7 +1,9 @@
 package match
 
 import (
+	"cmp"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -18,7 +20,7 @@ import (
 // What it does not know it leaves, for the parser to refuse. The error is about
 // what has no such relative.
 func relax(expr string) (string, error) {
-	r := relaxer{in: expr}
+	r := relaxer{in: unquoted(expr)}
 	if err := r.run(); err != nil {
 		return "", err
 	}
@@ -66,7 +68,10 @@ func (r *relaxer) replace(n int, text string) {
 	r.at += n
 }
 
-const anything = "(?s:.*)"
+const (
+	anything = "(?s:.*)"
+	blank    = `[ \t]` // \h
+)
 
 // escape takes what begins with a backslash.
 func (r *relaxer) escape(rest string) {
@@ -98,7 +103,7 @@ func (r *relaxer) escape(rest string) {
 	case strings.IndexByte("bBZzAGK", c) >= 0:
 		r.replace(2, nothing)
 	case c == 'h':
-		r.replace(2, `[ \t]`)
+		r.replace(2, blank)
 	case c == 'e':
 		r.replace(2, `\x1b`)
 	default:
@@ -164,7 +169,7 @@ func (r *relaxer) repeat(rest string) {
 			r.replace(1, `\{`)
 			return
 		}
-		n, text = length, rest[:length]
+		n, text = length, plainCounts(rest[:length])
 		if low > maxRepeat || high > maxRepeat {
 			text = "{" + strconv.Itoa(min(low, maxRepeat)) + ",}"
 		}
@@ -173,6 +178,17 @@ func (r *relaxer) repeat(rest string) {
 	if r.at < len(r.in) && r.in[r.at] == '+' {
 		r.at++
 	}
+}
+
+// plainCounts writes {00,01} as {0,1}: to RE2 the former is text.
+func plainCounts(repeat string) string {
+	numbers := strings.Split(repeat[1:len(repeat)-1], ",")
+	for i, n := range numbers {
+		if n != "" {
+			numbers[i] = cmp.Or(strings.TrimLeft(n, "0"), "0")
+		}
+	}
+	return "{" + strings.Join(numbers, ",") + "}"
 }
 
 // maxRepeat is what RE2 allows.
@@ -186,7 +202,7 @@ func counts(s string) (low, high, length int, ok bool) {
 	}
 	first, second, two := strings.Cut(s[1:end], ",")
 	low, err := strconv.Atoi(first)
-	if err != nil || low < 0 {
+	if err != nil || strings.Trim(first+second, "0123456789") != "" {
 		return 0, 0, 0, false
 	}
 	if two && second != "" {
@@ -245,16 +261,52 @@ func groupLength(s string) (int, error) {
 	return 0, fmt.Errorf("%.10s: a group does not end", s)
 }
 
-// unpossess turns possessive repeats into atomic groups' poor relatives, plain
-// repeats: the engine that goes back does not know them. What is matched may grow
-// by it, never shrink.
+// otherwise are escapes that the engine that goes back takes for something else: an
+// h, the beginnings of back-references.
+var otherwise = map[string]string{`\h`: blank, `\<`: "[<]", `\'`: "[']"}
+
+// unquoted writes what stands between \Q and \E as the characters that it is.
+func unquoted(expr string) string {
+	if !strings.Contains(expr, `\Q`) {
+		return expr
+	}
+	var b strings.Builder
+	for i := 0; i < len(expr); {
+		n := 1
+		switch {
+		case strings.HasPrefix(expr[i:], `\Q`):
+			text, rest, _ := strings.Cut(expr[i+2:], `\E`)
+			b.WriteString(regexp.QuoteMeta(text))
+			i = len(expr) - len(rest)
+			continue
+		case expr[i] == '\\':
+			n = min(2, len(expr)-i)
+		case expr[i] == '[':
+			n = classLength(expr[i:])
+		}
+		b.WriteString(expr[i : i+n])
+		i += n
+	}
+	return b.String()
+}
+
+// unpossess writes what the engine that goes back does not know in another way:
+// escapes that mean something else to it as what they mean, and possessive repeats
+// as atomic groups' poor relatives, plain repeats. By these what is matched may
+// grow, never shrink.
 func unpossess(expr string) string {
+	expr = unquoted(expr)
 	var b strings.Builder
 	for i := 0; i < len(expr); {
 		n := 1
 		switch c := expr[i]; c {
 		case '\\':
 			n = min(2, len(expr)-i)
+			if meant, ok := otherwise[expr[i:i+n]]; ok {
+				b.WriteString(meant)
+				i += n
+				continue
+			}
 		case '[':
 			n = classLength(expr[i:])
 		case '*', '+', '?', '}':

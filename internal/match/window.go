@@ -1,111 +1,149 @@
 package match
 
 import (
-	"regexp/syntax"
-	"unicode"
+	"cmp"
+	"slices"
 	"unicode/utf8"
 )
 
-// An expression whose matches are of bounded length need not be tried on a whole
-// text: only around each place where one of its literals stands. Most texts that
-// pass the literals are passed over in this way, too, and cost a hundredth.
+// An expression need not be tried on a whole text: only around each place where one of
+// its needles stands, as far as a match with that needle can be long. Most texts that
+// pass the needles are passed over in this way, too, and cost a hundredth.
 
 const (
-	// maxReach is up to which length of a match this pays.
+	// maxReach is up to which length of its matches a long text is searched for an
+	// expression in pieces.
 	maxReach = 1000
 	// margin is left around a window, so that a match in it does not touch its
 	// edges: there, the expression would see the end of the text where there is
 	// none, or a character cut in two.
 	margin = utf8.UTFMax
+	// minGap is what windows are apart at least: to begin a search costs as much as so
+	// many bytes of it.
+	minGap = 128
+	// maxWindow is, in bytes, the piece of a text that is searched before the clock
+	// is looked at.
+	maxWindow = 16 << 10
 )
 
-// reach returns the most bytes that a match of an expression in simple form can
-// have, or more than maxReach when it is more than that.
-func reach(re *syntax.Regexp) int {
-	switch re.Op {
-	case syntax.OpNoMatch, syntax.OpEmptyMatch, syntax.OpBeginLine, syntax.OpEndLine, syntax.OpBeginText, syntax.OpEndText,
-		syntax.OpWordBoundary, syntax.OpNoWordBoundary:
-		return 0
-	case syntax.OpLiteral:
-		n := 0
-		for _, r := range re.Rune {
-			n += size(r)
-			if re.Flags&syntax.FoldCase != 0 {
-				longest := 0
-				for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
-					longest = max(longest, size(other)-size(r))
-				}
-				n += longest
+// runeSize returns the bytes of a character. The replacement character also stands
+// for a byte that is no UTF-8, which is shorter.
+func runeSize(r rune) int { return max(1, utf8.RuneLen(r)) }
+
+// A window is a piece of a text, with margins.
+type window struct{ from, to int }
+
+// windows appends, in order and apart from each other, windows with all matches in a
+// text of the pattern with that list of needles.
+func (f *found) windows(to []window, needles []sought, list int, text string) []window {
+	sorted := true
+	for n := f.first[list]; n != 0; n = f.places[n-1].next {
+		w := f.window(&f.places[n-1], needles, text)
+		if len(to) > 0 {
+			last := &to[len(to)-1]
+			if last.from <= w.from && w.from <= last.to+minGap {
+				last.to = max(last.to, w.to)
+				continue
 			}
+			sorted = sorted && last.to < w.from
 		}
-		return n
-	case syntax.OpCharClass:
-		if len(re.Rune) == 0 {
-			return 0
-		}
-		return size(re.Rune[len(re.Rune)-1])
-	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
-		return utf8.UTFMax
-	case syntax.OpCapture, syntax.OpQuest:
-		return reach(re.Sub[0])
-	case syntax.OpConcat:
-		n := 0
-		for _, sub := range re.Sub {
-			if n += reach(sub); n > maxReach {
-				break
-			}
-		}
-		return n
-	case syntax.OpAlternate:
-		n := 0
-		for _, sub := range re.Sub {
-			n = max(n, reach(sub))
-		}
-		return n
+		to = append(to, w)
 	}
-	return maxReach + 1 // a star, a plus
+	if !sorted {
+		to = merged(to)
+	}
+	for i := range to {
+		to[i].from = wholeRune(text, to[i].from)
+	}
+	return to
 }
 
-// size returns the bytes of a character. The replacement character also stands
-// for a byte that is no UTF-8, which is shorter.
-func size(r rune) int { return max(1, utf8.RuneLen(r)) }
+// window returns where the matches are that have a needle at a place.
+func (f *found) window(at *place, needles []sought, text string) window {
+	s := &needles[at.needle]
+	if f.run < 0 && s.before.runs+s.after.runs > 0 {
+		f.run = longestRun(text)
+	}
+	end := int(at.end)
+	return window{max(0, end-int(s.size)-s.before.in(f.run)-margin), min(len(text), end+s.after.in(f.run)+margin)}
+}
 
-// maxWindow bounds a window, in bytes, where literals stand close together; and
-// the piece of a text that is searched before the clock is looked at.
-const maxWindow = 16 << 10
+// merged sorts windows and joins those that are not apart.
+func merged(list []window) []window {
+	slices.SortFunc(list, func(a, b window) int { return cmp.Compare(a.from, b.from) })
+	n := 0
+	for _, w := range list[1:] {
+		if w.from <= list[n].to+minGap {
+			list[n].to = max(list[n].to, w.to)
+			continue
+		}
+		n++
+		list[n] = w
+	}
+	return list[:n+1]
+}
 
 // clock says whether the time for a search is up.
 type clock func() bool
 
-// near returns the leftmost match in text, as regexp does, or nil. Literals of
-// the pattern end at the places of f, beginning with the one numbered n, and
-// nowhere else. slow says that it gave up.
-func (p *pattern) near(text string, f *found, n int32, up clock) (loc []int, slow bool) {
-	for n != 0 {
-		end := int(f.places[n-1].end)
-		from := wholeRune(text, max(0, end-p.reach-margin))
-		to := end + p.reach + margin
-		for n = f.places[n-1].next; n != 0 && int(f.places[n-1].end) <= to && to-from < maxWindow; n = f.places[n-1].next {
-			to = int(f.places[n-1].end) + p.reach + margin
+// near returns the leftmost match in text, as regexp does, or nil. All matches are in
+// the windows. slow says that it gave up.
+func (p *pattern) near(text string, windows []window, up clock) (loc []int, slow bool) {
+	searched := 0
+	for _, w := range windows {
+		if searched > maxWindow {
+			if up() {
+				return nil, true
+			}
+			searched = 0
 		}
-		if loc := p.leftmost(text, from, to); loc != nil {
-			return loc, false
+		searched += w.to - w.from
+		if p.reach <= maxReach && w.to-w.from > 2*maxWindow {
+			loc, slow = p.along(text, w, up)
+		} else {
+			var sure bool
+			if loc, sure = p.within(text, w.from, w.to); !sure {
+				return p.linear.index(text), false
+			}
 		}
-		if n != 0 && up() {
-			return nil, true
+		if loc != nil || slow {
+			return loc, slow
 		}
 	}
 	return nil, false
 }
 
-// along returns the leftmost match in a text of which nothing is known, or nil. It
-// goes piece by piece, so that it can give up.
-func (p *pattern) along(text string, up clock) (loc []int, slow bool) {
+// count returns the leftmost match in text and how many there are that do not
+// overlap, up to most. All are in the windows.
+func (p *pattern) count(text string, windows []window, most int) (first string, n int) {
+	for _, w := range windows {
+		for _, loc := range p.linear.all(text[w.from:w.to], most-n) {
+			loc[0] += w.from
+			loc[1] += w.from
+			if !w.holds(loc, text) {
+				first, n, _ = p.linear.search(text, most, 0)
+				return first, n
+			}
+			if n == 0 {
+				first = text[loc[0]:loc[1]]
+			}
+			n++
+		}
+		if n == most {
+			break
+		}
+	}
+	return first, n
+}
+
+// along returns the leftmost match that begins in a window of which nothing else is
+// known, or nil. It goes piece by piece, so that it can give up.
+func (p *pattern) along(text string, w window, up clock) (loc []int, slow bool) {
 	if len(text) <= 2*maxWindow {
 		return p.linear.index(text), false
 	}
-	for from := 0; from < len(text); from += maxWindow {
-		if from > 0 && up() {
+	for from := w.from; from < w.to; from += maxWindow {
+		if from > w.from && up() {
 			return nil, true
 		}
 		if loc := p.leftmost(text, wholeRune(text, max(0, from-margin)), from+maxWindow+p.reach+margin); loc != nil {
@@ -141,7 +179,13 @@ func (p *pattern) within(text string, from, to int) (loc []int, sure bool) {
 	}
 	loc[0] += from
 	loc[1] += from
-	return loc, (from == 0 || loc[0] > from) && (to == len(text) || loc[1] <= to-margin)
+	return loc, window{from, to}.holds(loc, text)
+}
+
+// holds says whether a match in a window does not touch its edges, or they are those
+// of the text.
+func (w window) holds(loc []int, text string) bool {
+	return (w.from == 0 || loc[0] > w.from) && (w.to == len(text) || loc[1] <= w.to-margin)
 }
 
 // wholeRune returns i, or where the character begins that i is inside of.

@@ -171,11 +171,21 @@ func domain(s string) (string, error) {
 		return name, fmt.Errorf("%q is not a domain name", s)
 	}
 	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+		if !isLabel(label) {
 			return name, fmt.Errorf("%q is not a domain name", s)
 		}
 	}
 	return name, nil
+}
+
+// isLabel says whether s, in lower case, can be a label of a name.
+func isLabel(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 63
 }
 
 // isLiteral says whether host is an address literal (RFC 5321, section 4.1.3).
