@@ -11,41 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
-
-// TestAuthorLinear: four times the bytes take no more than some four times as long.
-// A quadratic parser takes sixteen.
-func TestAuthorLinear(t *testing.T) {
-	pieces := map[string]string{
-		"comments": "(a) ", "nested": "((((", "quotes": `"a" `, "words": "a ", "encoded": "=?utf-8?Q?a?= ", "half encoded": "=?a?q?x ",
-		"encoded starts": "=?x", "angles": "<a@b.test>, ", "at": "a@b.test ", "at in comments": "(a@b.test) ", "commas": ",", "dots": ".",
-		"backslashes": `"\\\\" `, "folds": "a\r\n ", "open angles": "(<) ", "wide": "ü@ü.test, ", "quoted angles": `"<a@b.test" `, "literals": "[a] ",
-		"base64": "=?utf-8?B?PGFAYg=?= ", "names": `"a@b.test", `, "utf-7": "=?utf-7?Q?+AEA-?= ", "tabs": "\t",
-	}
-	for name, piece := range pieces {
-		measure := func(size int) time.Duration {
-			field := strings.Repeat(piece, size/len(piece)) + " <x@attack.test>"
-			best := time.Hour
-			for range 3 {
-				start := time.Now()
-				ParseAuthor(one(field), true, 1<<20)
-				best = min(best, time.Since(start))
-			}
-			return best
-		}
-		// A busy machine may spoil a measurement, not all of them.
-		linear := false
-		var small, large time.Duration
-		for try := 0; try < 8 && !linear; try++ {
-			small, large = measure(16<<10), measure(64<<10)
-			linear = large < 10*small
-		}
-		if !linear {
-			t.Errorf("%s: 16 KiB take %v, 64 KiB %v", name, small, large)
-		}
-	}
-}
 
 // corpusFields yields the From fields of each message in a public corpus.
 func corpusFields(t *testing.T, kind string, yield func(name string, from []string, sender bool)) {

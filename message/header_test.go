@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func testHeader() *Header {
@@ -92,6 +93,15 @@ func FuzzUnfold(f *testing.F) {
 		got := Unfold(in)
 		if strings.ContainsAny(got, "\r\n") || strings.Trim(got, " \t") != got || Unfold(got) != got {
 			t.Errorf("%q", got)
+		}
+		kept := strings.Map(func(r rune) rune {
+			if r == '\r' || r == '\n' {
+				return -1
+			}
+			return r
+		}, in)
+		if utf8.ValidString(in) && strings.Trim(kept, " \t") != got {
+			t.Errorf("%q became %q", in, got)
 		}
 	})
 }

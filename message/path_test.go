@@ -2,6 +2,7 @@ package message
 
 import (
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -47,4 +48,41 @@ func TestParsePath(t *testing.T) {
 			t.Errorf("ParsePath(%q) has an address: %+v", c.raw, p)
 		}
 	}
+}
+
+// FuzzParsePath: a path is null, an address or an error, never two of them; with
+// brackets and without them it is the same; printed, it reads as what it was.
+func FuzzParsePath(f *testing.F) {
+	for _, seed := range []string{"", "<>", "<a@x.test>", "a@x.test", "<", "<<>>", "postmaster", "<\"a>b\"@x.test>", "<@a,@b:c@d>", "<a@[IPv6:::1]>", "<a@x.test\r\n>", "<ü@ü.test>", "<(a@b>", "<a@b>\x00"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		p := ParsePath(raw)
+		outcomes := 0
+		for _, is := range []bool{p.Null, p.Err != nil, !p.Address.IsZero()} {
+			if is {
+				outcomes++
+			}
+		}
+		if outcomes != 1 || p.Raw != raw || p.Null != (raw == "" || raw == "<>") {
+			t.Fatalf("ParsePath(%q) = %+v", raw, p)
+		}
+		if p.Err != nil && !errors.Is(p.Err, ErrAddress) && !errors.Is(p.Err, ErrDomain) {
+			t.Fatalf("ParsePath(%q): %v is neither of the two errors", raw, p.Err)
+		}
+		if !strings.HasPrefix(raw, "<") && !strings.HasSuffix(raw, ">") && raw != "" {
+			if in := ParsePath("<" + raw + ">"); in.Address != p.Address || (in.Err == nil) != (p.Err == nil) {
+				t.Fatalf("%q is %+v, in brackets %+v", raw, p, in)
+			}
+		}
+		if p.Address.IsZero() {
+			return
+		}
+		if bare := p.Address.Domain.IsZero() && !p.Address.Literal.IsValid(); bare && !strings.EqualFold(p.Address.Local, "postmaster") {
+			t.Fatalf("ParsePath(%q) = %+v, an address without a domain", raw, p)
+		}
+		if again := ParsePath("<" + p.Address.String() + ">"); again.Address != p.Address || again.Err != nil {
+			t.Fatalf("%q prints as %s, which is %+v", raw, p.Address, again)
+		}
+	})
 }

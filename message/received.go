@@ -85,7 +85,7 @@ func bracketAddr(w string) (netip.Addr, bool) {
 		w = p
 	}
 	a, err := netip.ParseAddr(w)
-	return a.Unmap(), err == nil
+	return a.WithZone("").Unmap(), err == nil // a zone is any text, and of another host
 }
 
 func cutPrefixFold(s, prefix string) (string, bool) {

@@ -2,6 +2,7 @@ package message
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -45,15 +46,45 @@ func TestParseReceived(t *testing.T) {
 func FuzzParseReceived(f *testing.F) {
 	f.Add("from a (b [192.0.2.1]) by c")
 	f.Add("from " + strings.Repeat("(", 3000))
+	f.Add("from [fe80::1%\x1b[31m] by c")
 	f.Fuzz(func(t *testing.T, in string) {
 		hop, ok := ParseReceived(in)
 		if ok != hop.Client.IsValid() {
 			t.Errorf("ok %v with client %v", ok, hop.Client)
 		}
+		// Nothing is made up: names are words of the field, and so is the address.
+		text := strings.ReplaceAll(Unfold(in), "\t", " ")
 		for _, s := range []string{hop.Helo, hop.Host, hop.By} {
-			if strings.ContainsAny(s, "\r\n ") {
+			if strings.ContainsAny(s, "\r\n ") || !strings.Contains(text, s) {
 				t.Errorf("%q in one word of %q", s, in)
 			}
 		}
+		if ok {
+			there := strings.FieldsFunc(text, func(r rune) bool { return !strings.ContainsRune("0123456789abcdefABCDEF:.", r) })
+			if hop.Client.Zone() != "" || hop.Client.Is4In6() || !slices.ContainsFunc(there, func(word string) bool {
+				for ; word != ""; word = word[1:] { // "IPv6:" may stand before it
+					if a, err := netip.ParseAddr(word); err == nil && a.Unmap() == hop.Client {
+						return true
+					}
+				}
+				return false
+			}) {
+				t.Errorf("client %s of %q", hop.Client, in)
+			}
+		}
+		// A fold is a blank.
+		if len(in) < receivedBytes/4 && !strings.ContainsAny(in, "\r\n") {
+			if folded, _ := ParseReceived(strings.ReplaceAll(in, " ", "\r\n ")); folded != hop {
+				t.Errorf("%q is %+v, folded %+v", in, hop, folded)
+			}
+		}
 	})
+}
+
+// A zone names an interface of another host, and may be any text.
+func TestReceivedWithoutZone(t *testing.T) {
+	hop, ok := ParseReceived("from a ([IPv6:fe80::1%eth0\x1b]) by b")
+	if want := netip.MustParseAddr("fe80::1"); !ok || hop.Client != want {
+		t.Errorf("client %q, want %s", hop.Client, want)
+	}
 }

@@ -309,7 +309,11 @@ func FuzzDecodeEdit(f *testing.F) {
 			t.Fatalf("%v comes back as %v", e, back)
 		}
 		for _, p := range packets(t, out) {
-			if bytes.ContainsRune(p, '\r') {
+			text := p
+			if e.Op == OpInsertHeader || e.Op == OpChangeHeader || e.Op == OpDeleteHeader {
+				text = p[5:] // behind the index, which may have any bytes
+			}
+			if bytes.ContainsRune(text, '\r') {
 				t.Fatalf("CR in %q", p)
 			}
 		}

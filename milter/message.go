@@ -25,6 +25,7 @@ func ParseMessage(raw []byte) *Message {
 	m := &Message{}
 	first, _, _ := bytes.Cut(raw, []byte{'\n'})
 	m.crlf = bytes.HasSuffix(first, []byte{'\r'})
+	var folds []string // of the last field, joined at its end: one by one they are quadratic
 	for len(raw) > 0 {
 		line, rest := cutLine(raw)
 		if len(line) == 0 {
@@ -33,10 +34,11 @@ func ParseMessage(raw []byte) *Message {
 		}
 		text := headerText(line)
 		if len(m.Fields) > 0 && (line[0] == ' ' || line[0] == '\t') {
-			m.Fields[len(m.Fields)-1].Value += "\n" + text
+			folds = append(folds, text)
 			raw = rest
 			continue
 		}
+		folds = m.fold(folds)
 		field, ok := parseLine(text)
 		if !ok {
 			if len(m.Fields) > 0 || !isMailbox(text) {
@@ -47,6 +49,7 @@ func ParseMessage(raw []byte) *Message {
 		m.Fields = append(m.Fields, field)
 		raw = rest
 	}
+	m.fold(folds)
 	m.Body = make([]byte, 0, len(raw)+len(raw)/32+2)
 	for len(raw) > 0 {
 		var line []byte
@@ -54,6 +57,15 @@ func ParseMessage(raw []byte) *Message {
 		m.Body = append(append(m.Body, line...), '\r', '\n')
 	}
 	return m
+}
+
+// fold gives the last field its other lines, and the slice back for the next.
+func (m *Message) fold(lines []string) []string {
+	if len(lines) > 0 {
+		last := &m.Fields[len(m.Fields)-1]
+		last.Value += "\n" + strings.Join(lines, "\n")
+	}
+	return lines[:0]
 }
 
 func cutLine(raw []byte) (line, rest []byte) {

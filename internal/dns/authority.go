@@ -151,6 +151,9 @@ func (r *Resolver) direct(ctx context.Context, server netip.AddrPort, k key) (m 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(r.ctx, cancel)()
+	if r.ctx.Err() != nil {
+		cancel() // AfterFunc does so too, but at its leisure
+	}
 	// The ways of asking are those of a resolver; its cache and servers have no part
 	// in them, and the time is this asker's.
 	asker := &Resolver{rand: r.rand, ctx: ctx}

@@ -1,7 +1,9 @@
 package keys
 
 import (
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"os"
 	"path/filepath"
@@ -187,6 +189,15 @@ func FuzzParse(f *testing.F) {
 		}
 		if algorithm, bits := Describe(private.Public()); algorithm == "" || bits < 256 || algorithm == RSA && bits < MinBits {
 			t.Errorf("%s of %d bits", algorithm, bits)
+		}
+		// It is the key that it was when it is written again.
+		der, err := x509.MarshalPKCS8PrivateKey(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+		if err != nil || Record(again.Public()) != Record(private.Public()) {
+			t.Errorf("written again it is another key: %v", err)
 		}
 	})
 }

@@ -20,6 +20,10 @@ import (
 //
 // On a host whose clock is right it shows the same as that.
 type Clock struct {
+	// OnJump, if set, is told when Keep finds that the host's clock was set by more than
+	// an hour since the Keep before: ahead is positive. Set it before the first Keep.
+	OnJump func(by time.Duration)
+
 	wall    func() time.Time
 	running func() time.Duration
 
@@ -28,6 +32,8 @@ type Clock struct {
 
 	keeping sync.Mutex // one Keep at a time; the store asks for the time meanwhile
 	resumed bool
+	ahead   time.Duration // of wall before running, as of the last Keep
+	looked  bool          // there was one
 }
 
 // NewClock returns a clock that begins with what wall shows. running tells how long
@@ -56,6 +62,8 @@ const (
 	// longestOff is for how long a host may have been off. One that was off for
 	// longer keeps its records for longer.
 	longestOff = 7 * 24 * time.Hour
+	// longJump is what no time server corrects on a host that is well.
+	longJump = time.Hour
 	// KeepClockEvery is how often [Clock.Keep] is to be called.
 	KeepClockEvery = time.Minute
 )
@@ -66,12 +74,25 @@ var clockKey = []byte("now")
 // in the store what this one shows. An error means that the store could not be asked;
 // the next call tries again.
 func (c *Clock) Keep(ctx context.Context, s Store) error {
+	c.watch()
 	if err := c.resume(ctx, s); err != nil {
 		return err
 	}
 	note := binary.BigEndian.AppendUint64(nil, uint64(c.wall().UnixMilli()))
 	note = binary.BigEndian.AppendUint64(note, uint64(c.Now().UnixMilli()))
 	return s.Post(clockSpace, Put(clockKey, note, 0))
+}
+
+// watch compares how far the two clocks have come.
+func (c *Clock) watch() {
+	ahead := time.Duration(c.wall().UnixNano()) - c.running()
+	c.keeping.Lock()
+	by, looked := ahead-c.ahead, c.looked
+	c.ahead, c.looked = ahead, true
+	c.keeping.Unlock()
+	if looked && by.Abs() > longJump && c.OnJump != nil {
+		c.OnJump(by)
+	}
 }
 
 func (c *Clock) resume(ctx context.Context, s Store) error {

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,4 +128,32 @@ func TestClockOfItsStore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// A host's clock that is set by more than a time server would is told about, once; one
+// that drifts, and a process that starts, are not.
+func TestClockJumps(t *testing.T) {
+	h := &host{wall: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)}
+	clock := h.start()
+	s := store.NewMemory(clock.Now, 1<<20)
+	var jumps []time.Duration
+	clock.OnJump = func(by time.Duration) { jumps = append(jumps, by) }
+	keep := func(jump time.Duration, want ...time.Duration) {
+		t.Helper()
+		h.run(time.Minute)
+		h.wall, jumps = h.wall.Add(jump), nil
+		if err := clock.Keep(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(jumps, want) {
+			t.Errorf("told of %v, want %v", jumps, want)
+		}
+	}
+	keep(year) // before anybody looked
+	keep(0)
+	keep(59 * time.Minute)
+	keep(-time.Hour)
+	keep(year, year)
+	keep(0)
+	keep(-year, -year)
 }

@@ -20,9 +20,13 @@ func Nearest(wrong string, words []string) []string {
 		return nil
 	}
 	var best []string
-	least := 0
+	least, plain := 0, fold(wrong)
 	for _, w := range words {
-		d := distance(fold(wrong), fold(w))
+		folded := fold(w)
+		if far := len(folded) - len(plain); max(far, -far) > slips(w) {
+			continue // as many slips at least
+		}
+		d := distance(plain, folded)
 		if d > slips(w) {
 			continue
 		}
@@ -45,7 +49,12 @@ func slips(word string) int {
 }
 
 func fold(s string) string {
-	return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(s))
+	return strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' {
+			return -1
+		}
+		return r
+	}, strings.ToLower(s))
 }
 
 // distance is the optimal string alignment distance in bytes: insertions, deletions, substitutions and swaps of neighbours.

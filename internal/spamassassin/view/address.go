@@ -120,7 +120,7 @@ func registered(host string) string {
 func firstIP(text string) string {
 	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\n()[]<>,;=", r) }) {
 		if a, err := netip.ParseAddr(word); err == nil {
-			return a.Unmap().String()
+			return a.WithZone("").Unmap().String() // a zone is any text
 		}
 	}
 	return ""

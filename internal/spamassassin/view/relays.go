@@ -168,7 +168,7 @@ func address(word string) (netip.Addr, bool) {
 		word = word[5:]
 	}
 	ip, err := netip.ParseAddr(word)
-	return ip.Unmap(), err == nil
+	return ip.WithZone("").Unmap(), err == nil
 }
 
 // groups returns what stands in parentheses, those inside of others left out.

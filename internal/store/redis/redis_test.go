@@ -76,6 +76,21 @@ func (s *server) stop() {
 	_ = s.cmd.Wait()
 }
 
+// say has a command done by the server itself.
+func (s *server) say(tb testing.TB, command string) {
+	tb.Helper()
+	c, err := net.Dial("unix", s.socket)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "%s\r\n", command)
+	answer := make([]byte, 100)
+	if n, err := c.Read(answer); err != nil || string(answer[:n]) != "+OK\r\n" {
+		tb.Fatalf("%s: %q, %v", command, answer[:n], err)
+	}
+}
+
 // open opens the store of database db.
 func (s *server) open(tb testing.TB, db int, o Options) *Store {
 	tb.Helper()
@@ -261,6 +276,53 @@ func TestFull(t *testing.T) {
 	if !errors.Is(err, store.ErrFull) {
 		t.Errorf("%v", err)
 	}
+	// What is there can be read and deleted, and when there is room, or less of
+	// everything else, writing goes on by itself.
+	if values, err := st.Get(t.Context(), "test", []byte("0")); err != nil || len(values[0]) != 60<<10 {
+		t.Errorf("reading: %d bytes, %v", len(values[0]), err)
+	}
+	if err := st.Apply(t.Context(), "test", store.Delete([]byte("0"))); err != nil {
+		t.Errorf("deleting: %v", err)
+	}
+	s.say(t, "CONFIG SET maxmemory 0")
+	if err := st.Apply(t.Context(), "test", put("later", "1")); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}
+
+// TestSilent: a server that answers nothing holds nobody up beyond his own time, and
+// when it answers again it is used again.
+func TestSilent(t *testing.T) {
+	s := start(t)
+	st := s.open(t, 0, Options{Retry: 20 * time.Millisecond})
+	if err := st.Apply(t.Context(), "test", put("a", "1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	short := func() context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	if _, err := st.Get(short(), "test", []byte("a")); err == nil {
+		t.Error("read from a server that says nothing")
+	}
+	if err := st.Apply(short(), "test", put("b", "1")); err == nil {
+		t.Error("applied on a server that says nothing")
+	}
+	if err := st.Post("test", put("c", "1")); err != nil {
+		t.Errorf("what is posted does not wait: %v", err)
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Apply(t.Context(), "test"); err != nil { // in its order: all before is stored
+		t.Error(err)
+	}
+	holds(t, st, "a", "1")
+	holds(t, st, "c", "1")
 }
 
 // TestBusy: what waits is bounded.
@@ -355,6 +417,14 @@ func FuzzParseURL(f *testing.F) {
 		}
 		if err == nil && (len(s.Addresses) == 0 || s.Addresses[0] == "" || s.Prefix == "" || s.DB < 0) {
 			t.Fatalf("%+v", s)
+		}
+		// The same behind a user, whose password ends in a word of its own, whatever
+		// else is in it.
+		const secret = "correcthorse"
+		if scheme, rest, ok := strings.Cut(address, "://"); ok && !strings.Contains(rest, "prefix=") {
+			if _, err := ParseURL(scheme + "://user:" + rest + secret + "@host"); err != nil && strings.Contains(err.Error(), secret) {
+				t.Errorf("%q shows a password: %v", address, err)
+			}
 		}
 	})
 }

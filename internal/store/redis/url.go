@@ -83,12 +83,12 @@ func ParseURL(address string) (*Server, error) {
 	}
 	if path != "" {
 		if s.DB, err = strconv.Atoi(path); err != nil || s.DB < 0 || s.DB > 1<<16 {
-			return nil, fmt.Errorf("%q is no database, expected a number such as 0", path)
+			return nil, fmt.Errorf("%s is no database, expected a number such as 0", shown(path))
 		}
 	}
 	if prefix := query.Get("prefix"); prefix != "" {
 		if !prefixes.MatchString(prefix) {
-			return nil, fmt.Errorf("prefix %q, expected up to 32 letters, digits, dots, hyphens and underscores", prefix)
+			return nil, fmt.Errorf("prefix %s, expected up to 32 letters, digits, dots, hyphens and underscores", shown(prefix))
 		}
 		s.Prefix = prefix
 	}
@@ -101,10 +101,19 @@ func ParseURL(address string) (*Server, error) {
 		switch key {
 		case "db", "prefix", "password_file":
 		default:
-			return nil, fmt.Errorf("%q is not known here, expected db, prefix or password_file", key)
+			return nil, fmt.Errorf("%s is not known here, expected db, prefix or password_file", shown(key))
 		}
 	}
 	return s, nil
+}
+
+// shown is a piece of an address for an error. One with an @ is the end of a password
+// that has a / or ? in it, which was taken for the end of the host.
+func shown(text string) string {
+	if strings.Contains(text, "@") {
+		return "what stands before the @ (in a password / is written %2F, ? is %3F, # is %23)"
+	}
+	return strconv.Quote(text)
 }
 
 func hostPort(host, port string) string {
