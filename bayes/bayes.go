@@ -10,21 +10,26 @@
 // # Two opinions, one score
 //
 // The counts say how much a token is at home in spam (Robinson's f(w)); those that say
-// something, less than 1 in 16 against, are averaged as log odds, the places where
-// they stand (header, text, links ...) each by themselves, so that a long text does
-// not drown a telling Subject. The weights come from a logistic regression that is
-// trained once, message by message, on its own mistakes: where the counts believe
-// that tokens are independent, it learns what they say together. Their errors have
-// little in common, so the sum is better than either; `make accuracy` shows how much.
-// Pairs of words (OSB) were tried and left out: in that sum they made nothing better.
+// something, less than 1 in 10 against, are averaged as log odds, the places where
+// they stand (header, beginning, text, links ...) each by themselves, so that a long
+// text does not drown a telling Subject. The weights come from a logistic regression
+// that is trained once, message by message, on its own mistakes: where the counts
+// believe that tokens are independent, it learns what they say together. Their errors
+// have little in common, so the sum is better than either; `make accuracy` shows how
+// much. Pairs of words (OSB) were tried and left out: in that sum they made nothing
+// better.
+//
+// A regression forgets, so some messages are remembered and looked at again: it hardly
+// matters then in which order mail is taught. See remember.go.
 //
 // # The first message counts
 //
 // A user's counts are added to the site's rates as if the site were a handful of
 // messages, so what the site knows is the beginning of what the user knows, and the
 // first message that a user teaches already moves what is new in it. As long as
-// little has been learned, or only of one kind, the score is drawn to the middle.
-// A message unlike everything learned has a probability near one half.
+// little has been learned, or only of one kind, the score is drawn to the middle, and
+// so is that of a message of whose tokens few are known. A message unlike everything
+// learned has a probability near one half.
 //
 // # Learning can be undone
 //
@@ -110,6 +115,7 @@ type Classifier struct {
 	random    io.Reader
 	maxTokens int64
 	cache     *cache
+	imports   imports
 	secret    atomic.Pointer[secret]
 
 	mu      sync.Mutex // guards crowd

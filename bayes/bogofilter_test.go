@@ -72,4 +72,4 @@ func mbox(mails []*mail) []byte {
 }
 
 // newsletter says whether a ham is one of the collection's commercial ones.
-func newsletter(m *mail) bool { return strings.HasPrefix(m.name, "ham/hard-ham") }
+func newsletter(m *mail) bool { return strings.HasPrefix(m.name, "hard-ham") }

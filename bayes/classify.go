@@ -16,6 +16,8 @@ type Verdict struct {
 	Site, User Totals
 	// Clues are the tokens that had a say, the strongest first.
 	Clues []Clue
+	// Imported is what the memory of another filter said, nil where none was asked.
+	Imported *Imported
 }
 
 // Classify judges a message for a user, or for the site when the name is empty. The
@@ -35,6 +37,9 @@ func (c *Classifier) Classify(ctx context.Context, user string, m Message) (Verd
 	}
 	v := Verdict{Site: k.siteAll, User: k.userAll}
 	v.Probability, v.Clues = k.weigh(tokens)
+	if err := c.consult(ctx, key, key.scope(user), m, &v); err != nil {
+		return Verdict{}, err
+	}
 	return v, nil
 }
 

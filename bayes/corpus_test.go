@@ -2,8 +2,10 @@ package bayes
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +22,8 @@ type mail struct {
 	spam bool
 	raw  []byte // without the header fields that transport and the collection added
 	Message
-	fold int
+	order int // in the collection
+	fold  int
 }
 
 func (m *mail) class() Class {
@@ -40,7 +43,7 @@ func corpus(tb testing.TB) []*mail {
 	for _, kind := range []string{"ham", "spam"} {
 		for _, m := range mailboxtest.Corpus(tb, kind) {
 			raw := withoutTransport(m.Raw)
-			all = append(all, &mail{name: m.Name, spam: kind == "spam", raw: raw, Message: Parse(raw, mime.Limits{})})
+			all = append(all, &mail{name: m.Name, spam: kind == "spam", raw: raw, Message: Parse(raw, mime.Limits{}), order: len(all)})
 		}
 	}
 	return all
@@ -67,6 +70,7 @@ func withoutTransport(raw []byte) []byte {
 // deal shuffles the mail and deals it into folds; messages with one body come into
 // one fold, so that nothing is tested that was taught.
 func deal(all []*mail, folds int, seed uint64) {
+	slices.SortStableFunc(all, func(a, b *mail) int { return cmp.Compare(a.order, b.order) }) // however it was dealt before
 	random := rand.New(rand.NewPCG(seed, 0))
 	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	where := map[[32]byte]int{}

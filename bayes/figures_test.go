@@ -24,22 +24,25 @@ func (f figures) minus(g figures) figures {
 	return figures{f.inverted - g.inverted, f.caught1 - g.caught1, f.caught5 - g.caught5}
 }
 
+// plus adds a part of other figures.
+func (f figures) plus(g figures, part float64) figures {
+	return figures{f.inverted + part*g.inverted, f.caught1 + part*g.caught1, f.caught5 + part*g.caught5}
+}
+
 // figuresOf counts times each message as often as it says; nil is once each.
-func figuresOf(all []judged, times []int) (f figures) {
+func figuresOf(all []judged, times map[*mail]int) (f figures) {
 	order := make([]int, len(all))
+	weights := make([]float64, len(all))
 	var ham, spam float64
-	weight := func(i int) float64 {
-		if times == nil {
-			return 1
-		}
-		return float64(times[i])
-	}
 	for i := range all {
-		order[i] = i
+		order[i], weights[i] = i, 1
+		if times != nil {
+			weights[i] = float64(times[all[i].mail])
+		}
 		if all[i].spam {
-			spam += weight(i)
+			spam += weights[i]
 		} else {
-			ham += weight(i)
+			ham += weights[i]
 		}
 	}
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(all[b].score, all[a].score) })
@@ -48,9 +51,9 @@ func figuresOf(all []judged, times []int) (f figures) {
 		to, hams, spams := from, 0.0, 0.0
 		for ; to < len(order) && all[order[to]].score == all[order[from]].score; to++ {
 			if i := order[to]; all[i].spam {
-				spams += weight(i)
+				spams += weights[i]
 			} else {
-				hams += weight(i)
+				hams += weights[i]
 			}
 		}
 		pairs += spams * (hamAbove + hams/2)
@@ -68,23 +71,37 @@ func figuresOf(all []judged, times []int) (f figures) {
 	return f
 }
 
+// meanOf returns the mean of what a filter made of several deals.
+func meanOf(deals [][]judged, times map[*mail]int) (f figures) {
+	for _, all := range deals {
+		f = f.plus(figuresOf(all, times), 1/float64(len(deals)))
+	}
+	return f
+}
+
 // bounds are the middle 95 % of figures.
 type bounds struct{ low, high figures }
 
 // bootstrap draws the messages again and again, with a fixed seed, and returns the
-// bounds of a filter's figures; with another filter's judgement of the same messages
-// in the same order, those of the difference.
-func bootstrap(all, other []judged, draws int) bounds {
+// bounds of a filter's figures; with another filter's judgement of the same deals,
+// those of the difference. A message is drawn for all deals at once: they are the same
+// mail, so more of them make nothing surer but how it was dealt.
+func bootstrap(deals, other [][]judged, draws int) bounds {
+	var mails []*mail
+	for _, j := range deals[0] {
+		mails = append(mails, j.mail)
+	}
+	slices.SortFunc(mails, func(a, b *mail) int { return cmp.Compare(a.name, b.name) })
 	random := rand.New(rand.NewPCG(7, 7))
 	samples := make([]figures, draws)
 	for d := range samples {
-		times := make([]int, len(all))
-		for range all {
-			times[random.IntN(len(all))]++
+		times := make(map[*mail]int, len(mails))
+		for range mails {
+			times[mails[random.IntN(len(mails))]]++
 		}
-		samples[d] = figuresOf(all, times)
+		samples[d] = meanOf(deals, times)
 		if other != nil {
-			samples[d] = samples[d].minus(figuresOf(other, times))
+			samples[d] = samples[d].minus(meanOf(other, times))
 		}
 	}
 	at := func(get func(figures) float64, q float64) float64 {

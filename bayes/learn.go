@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"milterd/internal/store"
 )
@@ -45,8 +46,8 @@ const (
 	attempts = 5
 	// groupLessons and groupTokens bound what goes into one batch of the store, which
 	// waits for the disk once.
-	groupLessons = 64
-	groupTokens  = 12_000
+	groupLessons = 32
+	groupTokens  = 8_000
 )
 
 // Learn takes a lesson in for a user, or with an empty name for the site, and returns
@@ -104,9 +105,20 @@ func (c *Classifier) learn(ctx context.Context, g *group) (results []Result, err
 }
 
 func (c *Classifier) attempt(ctx context.Context, g *group) ([]Result, error) {
-	values, err := c.store.Get(ctx, Space, g.records...)
+	places := g.places()
+	values, err := c.store.Get(ctx, Space, slices.Concat(g.records, places)...)
 	if err != nil {
 		return nil, fmt.Errorf("bayes: %w", err)
+	}
+	n := len(g.records)
+	g.remember(places, values[n:])
+	values = values[:n]
+	if len(g.records) > n { // those of remembered messages
+		more, err := c.store.Get(ctx, Space, g.records[n:]...)
+		if err != nil {
+			return nil, fmt.Errorf("bayes: %w", err)
+		}
+		values = append(values, more...)
 	}
 	k, err := c.recall(ctx, g.scope, g.tokens)
 	if err != nil {
@@ -130,7 +142,7 @@ func (c *Classifier) attempt(ctx context.Context, g *group) ([]Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bayes: %w", err)
 	}
-	c.grown(g.fresh + g.again)
+	c.grown(g.fresh + g.seen)
 	return results, nil
 }
 
@@ -141,50 +153,61 @@ type group struct {
 	tokens  []Token // of all lessons, each once
 	index   map[uint64]int
 	records [][]byte // keys, each once
-	which   map[string]int
+	which   map[digest]int
 
 	// What one attempt knows and changes.
-	known        *known
-	mine         []numbers // of tokens: the site's or the user's, as the lessons change them
-	before       []numbers
-	present      []bool // in the store, or made by a lesson of the group
-	changed      []bool
-	old          [][]byte // records as they were read
-	now          []Record // and as they are to be; without a class where there is none
-	spam, ham    int64    // what is added to the totals
-	room         int64
-	fresh, again int64 // tokens that are made, and that are seen again
+	known       *known
+	memories    memories
+	mine        []numbers // of tokens: the site's or the user's, as the lessons change them
+	before      []numbers
+	present     []bool // in the store, or made by a lesson of the group
+	changed     []bool
+	old         [][]byte // records as they were read
+	now         []Record // and as they are to be; without a class where there is none
+	spam, ham   int64    // what is added to the totals
+	room        int64
+	fresh, seen int64 // tokens that are made, and that are seen again
 }
 
 // prepared is a lesson taken apart.
 type prepared struct {
 	Lesson
+	digest digest
 	tokens []int // by their place in the group's
 	record int
 }
 
 func newGroup(s scope) *group {
-	return &group{scope: s, index: map[uint64]int{}, which: map[string]int{}}
+	return &group{scope: s, index: map[uint64]int{}, which: map[digest]int{}}
 }
 
 func (g *group) add(key *secret, l Lesson) {
-	p := prepared{Lesson: l}
+	p := prepared{Lesson: l, digest: key.digest(sum(l.Message))}
 	for _, t := range key.tokens(l.Message) {
-		i, there := g.index[t.ID]
-		if !there {
-			i = len(g.tokens)
-			g.index[t.ID], g.tokens = i, append(g.tokens, t)
-		}
-		p.tokens = append(p.tokens, i)
+		p.tokens = append(p.tokens, g.tokenAt(t))
 	}
-	at := recordKey(g.scope, key.digest(sum(l.Message)))
-	i, there := g.which[string(at)]
+	p.record, p.Message = g.recordAt(p.digest), Message{} // the message itself is not needed any more
+	g.lessons = append(g.lessons, p)
+}
+
+// tokenAt and recordAt return the place of a token and of the record of a message in
+// the group, taking them up where they are new.
+func (g *group) tokenAt(t Token) int {
+	i, there := g.index[t.ID]
+	if !there {
+		i = len(g.tokens)
+		g.index[t.ID], g.tokens = i, append(g.tokens, t)
+	}
+	return i
+}
+
+func (g *group) recordAt(d digest) int {
+	i, there := g.which[d]
 	if !there {
 		i = len(g.records)
-		g.which[string(at)], g.records = i, append(g.records, at)
+		g.which[d], g.records = i, append(g.records, recordKey(g.scope, d))
 	}
-	p.record, p.Message = i, Message{} // the message itself is not needed any more
-	g.lessons = append(g.lessons, p)
+	return i
 }
 
 func (g *group) begin(records [][]byte, k *known, room int64) {
@@ -201,7 +224,7 @@ func (g *group) begin(records [][]byte, k *known, room int64) {
 	for i := range records {
 		g.now[i], _ = recordOf(records[i])
 	}
-	g.spam, g.ham, g.fresh, g.again = 0, 0, 0, 0
+	g.spam, g.ham, g.fresh, g.seen = 0, 0, 0, 0
 }
 
 // take learns one lesson.
@@ -212,7 +235,7 @@ func (g *group) take(p *prepared, now clock) Result {
 	}
 	result := Learned
 	if r.Class != "" {
-		g.takeBack(p.tokens, *r)
+		g.takeBack(p, r)
 		result = Flipped
 	}
 	if p.Class == Forget {
@@ -220,12 +243,14 @@ func (g *group) take(p *prepared, now clock) Result {
 		return Forgotten
 	}
 	*r = Record{Class: p.Class, At: now().UTC(), By: cut(p.By), Source: cut(p.Source), Step: g.teach(p.tokens, p.Class), Version: version}
+	g.again(p, r)
+	g.keep(p, p.Class, true)
 	return result
 }
 
 // takeBack undoes an earlier lesson. Of one that another version of the tokenizer took
 // in only the totals can be undone: nobody knows any more what its tokens were.
-func (g *group) takeBack(tokens []int, r Record) {
+func (g *group) takeBack(p *prepared, r *Record) {
 	if r.Class == Spam {
 		g.spam--
 	} else {
@@ -234,13 +259,15 @@ func (g *group) takeBack(tokens []int, r Record) {
 	if r.Version != version {
 		return
 	}
-	for _, i := range tokens {
+	g.notAgain(p, r)
+	g.keep(p, r.Class, false)
+	g.move(p.tokens, -r.Step)
+	for _, i := range p.tokens {
 		n := &g.mine[i]
 		if !g.present[i] {
 			continue // expired since, or never taken up for want of room
 		}
 		g.changed[i] = true
-		n.weight -= r.Step
 		if r.Class == Spam && n.spam > 0 {
 			n.spam--
 		} else if r.Class == Ham && n.ham > 0 {
@@ -252,19 +279,11 @@ func (g *group) takeBack(tokens []int, r Record) {
 // teach notes the class with every token and moves the weights against their mistake.
 // It returns the step that they made.
 func (g *group) teach(tokens []int, class Class) (step int64) {
-	wide := math.Sqrt(float64(max(len(tokens), 1)))
-	var opinion float64
-	for _, i := range tokens {
-		opinion += g.known.weight(i)
-	}
-	target := 0.0
 	if class == Spam {
-		target = 1
 		g.spam++
 	} else {
 		g.ham++
 	}
-	step = int64(math.Round(rate * (target - sigmoid(opinion/wide)) / wide / millionth))
 	for _, i := range tokens {
 		n := &g.mine[i]
 		if !g.present[i] {
@@ -274,17 +293,44 @@ func (g *group) teach(tokens []int, class Class) (step int64) {
 			g.present[i] = true
 			g.fresh++
 		} else if n.spam+n.ham == 1 {
-			g.again++
+			g.seen++
 		}
 		g.changed[i] = true
-		n.weight += step
 		if class == Spam {
 			n.spam++
 		} else {
 			n.ham++
 		}
 	}
+	step, _ = g.step(tokens, class)
+	g.move(tokens, step)
 	return step
+}
+
+// step returns by how much the weights of a message's tokens should move, and how
+// wrong they are, from 0 to boldest.
+func (g *group) step(tokens []int, class Class) (step int64, mistake float64) {
+	wide := math.Sqrt(float64(max(len(tokens), 1)))
+	var opinion float64
+	for _, i := range tokens {
+		opinion += g.known.weight(i)
+	}
+	target := 0.0
+	if class == Spam {
+		target = 1
+	}
+	mistake = max(-boldest, min(target-sigmoid(opinion/wide), boldest))
+	return int64(math.Round(rate * mistake / wide / millionth)), math.Abs(mistake)
+}
+
+// move adds to the weights of those tokens that there are.
+func (g *group) move(tokens []int, step int64) {
+	for _, i := range tokens {
+		if g.present[i] {
+			g.mine[i].weight += step
+			g.changed[i] = true
+		}
+	}
 }
 
 // batch returns what is to be written, nothing if the lessons have changed nothing.
@@ -309,8 +355,17 @@ func (g *group) batch(crowd []byte) ([]store.Op, error) {
 		return nil, nil
 	}
 	ops = append(ops, store.Add(totalsKey(g.scope), 0, g.spam, g.ham))
-	if g.fresh+g.again > 0 {
-		ops = append(ops, store.Add(crowd, lifeOfOld+period, g.fresh, g.again))
+	if g.fresh+g.seen > 0 {
+		ops = append(ops, store.Add(crowd, lifeOfOld+period, g.fresh, g.seen))
+	}
+	for _, m := range g.memories {
+		switch {
+		case !m.changed:
+		case len(m.tokens) == 0:
+			ops = append(ops, store.Delete(m.key))
+		default:
+			ops = append(ops, store.Put(m.key, m.value(g.tokens), lifeOfOld))
+		}
 	}
 	keys := make([]byte, 0, 17*len(g.tokens))
 	for i, n := range g.mine {

@@ -17,12 +17,15 @@ import (
 //	n scope               how many messages were taught: spam, ham
 //	t id, u scope id      a token, of the site or of a user: seen in spam, seen in ham, weight
 //	m scope digest        what was taught of a message, see Record
+//	r scope class place   a message that is remembered: its digest and its tokens, see remember.go
 //	b period              tokens that were made in ten days, and those that were seen again
+//	q day share           what was learned in a day without anybody having said so
+//	i, s scope            what another filter had learned, see imported.go
 var secretKey = []byte("k")
 
 func totalsKey(s scope) []byte { return binary.BigEndian.AppendUint64([]byte("n"), uint64(s)) }
 
-func recordKey(s scope, digest [16]byte) []byte {
+func recordKey(s scope, digest digest) []byte {
 	return append(binary.BigEndian.AppendUint64([]byte("m"), uint64(s)), digest[:]...)
 }
 
@@ -61,17 +64,21 @@ const (
 )
 
 // version of the tokenizer: a lesson can only be taken back by the one that took it in.
-const version = 1
+const version = 2
 
 // Record is what the store keeps of a lesson, so that it is not learned twice and can
 // be taken back.
 type Record struct {
-	Class   Class     `json:"class"`
-	At      time.Time `json:"at"`
-	By      string    `json:"by,omitempty"`
-	Source  string    `json:"source,omitempty"`
-	Step    int64     `json:"step"` // what was added to the weight of each token, in millionths
-	Version int       `json:"version"`
+	Class  Class     `json:"class"`
+	At     time.Time `json:"at"`
+	By     string    `json:"by,omitempty"`
+	Source string    `json:"source,omitempty"`
+	Step   int64     `json:"step"` // what was added to the weight of each token, in millionths
+	// Again names a message that was taught once more with this one, by AgainStep, which
+	// is part of that one's Step.
+	Again     string `json:"again,omitempty"`
+	AgainStep int64  `json:"again_step,omitempty"`
+	Version   int    `json:"version"`
 }
 
 // Taught returns what the user, or with an empty name the site, was taught of a

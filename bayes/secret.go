@@ -33,10 +33,10 @@ func (s *secret) scope(user string) scope {
 }
 
 // digest returns the name of a message in the records of what was taught.
-func (s *secret) digest(sum [sha256.Size]byte) [16]byte {
+func (s *secret) digest(sum [sha256.Size]byte) digest {
 	h := hmac.New(sha256.New, s.mac[:])
 	h.Write(sum[:])
-	return [16]byte(h.Sum(nil))
+	return digest(h.Sum(nil))
 }
 
 // hash is SipHash-1-3 (Aumasson and Bernstein, 2012): fast on short input, and who

@@ -16,7 +16,8 @@ type place uint8
 
 const (
 	inHeader place = iota // values of header fields
-	inText                // what a reader sees, and what is hidden from him
+	inLead                // the first words that a reader sees
+	inText                // what he sees, and what is hidden from him
 	inLinks               // hosts, paths
 	inFacts               // structure, oddities
 	inNames               // which header fields there are
@@ -27,6 +28,7 @@ const (
 // unknown sender's mail either; measured, more of it makes nothing better.
 const (
 	maxTokens      = 1000
+	leadWords      = 80
 	maxTextWords   = 1500
 	maxHiddenWords = 300
 	maxFieldWords  = 60
@@ -55,17 +57,36 @@ func (t Token) String() string {
 type tokenizer struct {
 	secret *secret
 	tokens []Token
-	seen   map[uint64]struct{}
+	seen   idSet
 	buf    []byte
+}
+
+// idSet holds the tokens of one message: a table at most half full, in which an id
+// stands at its lowest bits or behind. They are keyed hashes, so no sender can make
+// them meet; the id 0 counts as seen.
+type idSet [2048]uint64
+
+// add takes an id up. It reports false if it was there already.
+func (s *idSet) add(id uint64) bool {
+	i := id % uint64(len(s))
+	for s[i] != 0 && s[i] != id {
+		i = (i + 1) % uint64(len(s))
+	}
+	if s[i] == id {
+		return false
+	}
+	s[i] = id
+	return true
 }
 
 // tokens returns the tokens of a message, each once, in a fixed order: what they are
 // depends on nothing that transport or a filter on the way adds.
 func (s *secret) tokens(m Message) []Token {
-	t := &tokenizer{secret: s, tokens: make([]Token, 0, 384), seen: make(map[uint64]struct{}, 512), buf: make([]byte, 0, 128)}
+	t := &tokenizer{secret: s, tokens: make([]Token, 0, 384), buf: make([]byte, 0, 128)}
+	visible, facts := m.Tree.VisibleText()
+	t.words(inLead, "text", visible, leadWords) // first: who comes first says where a word stands
 	t.header(m.Header)
 	t.structure(m.Tree)
-	visible, facts := m.Tree.VisibleText()
 	t.facts(facts)
 	t.one(inFacts, "length", strconv.Itoa(bits.Len(uint(len(visible)))))
 	t.links(m.Tree) // before the text, which may fill what there is room for
@@ -84,10 +105,9 @@ func (s *secret) tokens(m Message) []Token {
 // add takes a token up, hashed from its kind and what is in t.buf behind it.
 func (t *tokenizer) add(p place, kind, text string) {
 	id := t.secret.hash(t.buf)
-	if _, known := t.seen[id]; known || len(t.tokens) >= maxTokens {
+	if len(t.tokens) >= maxTokens || !t.seen.add(id) {
 		return
 	}
-	t.seen[id] = struct{}{}
 	t.tokens = append(t.tokens, Token{id, p, kind, text})
 }
 
@@ -146,6 +166,12 @@ func (t *tokenizer) header(h *message.Header) {
 			continue
 		}
 		t.one(inNames, "field", name)
+		switch name {
+		case "date":
+			t.date(message.Unfold(f.Value))
+		case "to", "cc":
+			t.recipients(name, f.Value)
+		}
 		if telling(name) {
 			t.words(inHeader, name, mime.DecodeWords(message.Unfold(f.Value)), maxFieldWords)
 		}
@@ -201,6 +227,29 @@ func telling(name string) bool {
 	return true
 }
 
+// date adds how the Date is written and its zone, which tell programs and places
+// apart; when it was says nothing.
+func (t *tokenizer) date(value string) {
+	t.shape(inFacts, "date", value, false)
+	zone, n := "", 0
+	for word := range strings.FieldsSeq(value) {
+		if n++; n == 6 { // Thu, 20 Nov 2026 12:00:00 +0000
+			zone = word
+		}
+	}
+	t.one(inFacts, "zone", zone)
+}
+
+// recipients adds how many recipients a field names, and whether with their names.
+func (t *tokenizer) recipients(name, value string) {
+	t.one(inFacts, name+" addresses", strconv.Itoa(min(strings.Count(value, "@"), 6)))
+	if strings.IndexByte(value, '<') >= 0 {
+		t.one(inFacts, name, "named")
+	} else {
+		t.one(inFacts, name, "bare")
+	}
+}
+
 // messageID adds what made the Message-ID: its host, and the shape of its number.
 func (t *tokenizer) messageID(id string) {
 	id = strings.Trim(id, "<>")
@@ -210,13 +259,20 @@ func (t *tokenizer) messageID(id string) {
 		return
 	}
 	t.one(inHeader, "message-id", id[at+1:])
-	t.buf = append(t.buf[:0], "message-id shape\x00"...)
-	t.buf = appendShape(t.buf, id[:at])
-	t.add(inHeader, "message-id shape", id[:at])
+	t.shape(inHeader, "message-id shape", id[:at], false)
+	t.shape(inHeader, "message-id length", id[:at], true)
+	t.shape(inHeader, "message-id host", id[at+1:], false)
 }
 
-// appendShape appends a for letters and 0 for digits, runs of them once.
-func appendShape(dst []byte, s string) []byte {
+// shape adds what a string looks like, whatever it says: a for letters and 0 for
+// digits, runs of them once or, if long, letter by letter.
+func (t *tokenizer) shape(p place, kind, s string, long bool) {
+	t.buf = append(append(t.buf[:0], kind...), 0)
+	t.buf = appendShape(t.buf, s, long)
+	t.add(p, kind, s)
+}
+
+func appendShape(dst []byte, s string, long bool) []byte {
 	var last byte
 	for i := range min(len(s), 60) {
 		c := s[i]
@@ -228,7 +284,7 @@ func appendShape(dst []byte, s string) []byte {
 		case 'A' <= c && c <= 'Z':
 			c = 'A'
 		}
-		if c != last {
+		if long || c != last {
 			dst, last = append(dst, c), c
 		}
 	}

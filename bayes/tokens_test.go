@@ -73,6 +73,8 @@ From: "Joe Doe" <joe@shop.example.co.uk>
 Reply-To: other@elsewhere.test
 Subject: =?utf-8?q?BUY_pills?=
 Message-ID: <12.AB3@host.test>
+Date: Thu, 20 Nov 2026 12:00:00 +0100
+To: Ann <ann@here.test>, bob@here.test
 X-Mailer: Mass 2
 MIME-Version: 1.0
 Content-Type: multipart/mixed; boundary=x
@@ -89,7 +91,7 @@ zzz
 --x--
 `))
 	for _, want := range []string{"from:joe@shop.example.co.uk", "from domain:shop.example.co.uk", "from tld:uk", "from name:doe", "reply-to:other@elsewhere.test",
-		"subject:buy", "subject in capitals:buy", "subject:capitals", "subject:pills", "text:pills", "message-id:host.test", "field:x-mailer", "x-mailer:mass",
+		"subject:buy", "subject in capitals:buy", "subject:capitals", "subject:pills", "text:pills", "message-id:host.test", "message-id length:12.ab3", "zone:+0100", "to addresses:2", "to:named", "field:x-mailer", "x-mailer:mass",
 		"text:hello", "text in capitals:great", "hidden:unseen", "host:www.click.test", "domain:click.test", "path:pills", "link in:link",
 		"part:text/html", "charset:iso-8859-1", "attachment:application/zip", "attachment name:invoice.zip", "attachment ending:.zip"} {
 		if !slices.Contains(got, want) {

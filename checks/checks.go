@@ -307,7 +307,8 @@ type Demand struct {
 	// IfRejected marks a demand that holds only where the score alone refuses mail:
 	// that of our own users, who are never refused by it, may be held instead.
 	IfRejected bool
-	// AtRcpt allows the answer already at RCPT TO.
+	// AtRcpt allows the answer already at RCPT TO. It holds whatever the score, which
+	// is not known there.
 	AtRcpt bool
 }
 
@@ -334,11 +335,31 @@ type Idle interface {
 	Idle() string
 }
 
-// Early is a check, of a phase before Header, whose Demand may be answered already at
-// RCPT TO (Demand.AtRcpt). Where AnswersAtRcpt is true, as its configuration wants it,
-// every recipient waits for the check.
+// Patient is a check that waits for somebody beside the DNS: Patience is for how long
+// at most once the message is there, and the key of its section that says so. A
+// configuration in which that is longer than everything may take gets a warning.
+type Patient interface {
+	Patience() (key string, most time.Duration)
+}
+
+// Early is a check whose Demand may be answered already at RCPT TO (Demand.AtRcpt): its
+// own, where its phase comes before Header, or that of its [Doorkeeper]. Where
+// AnswersAtRcpt is true, as its configuration wants it, every recipient waits for it.
 type Early interface {
 	AnswersAtRcpt() bool
+}
+
+// A Doorkeeper is a check that wants the message, or its header, and yet has something to
+// say when a recipient is named: greylisting that is to come first, a list that exempts.
+type Doorkeeper interface {
+	// AtRcpt returns who looks at recipients, nil for nobody. Its Run is called for each
+	// of them, where some check answers at RCPT TO, with the results of those checks of
+	// Needs and After that are of a phase up to Mail. Of what it returns
+	// only Exempt counts, and a Demand with AtRcpt, with the findings beside it. Where a
+	// recipient is refused, by whatever check, and it is a Recorder, it may remember that,
+	// with its own result in Prior; the refused recipient is then the only one of the
+	// message.
+	AtRcpt() Check
 }
 
 // A Sealer makes edits once the verdict stands: signatures.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -187,9 +188,16 @@ checks:
 	program := append([]byte("MZ\x90\x00"), make([]byte, 300)...)
 	r := send(t, dial(t, "attachments", stranger), attach(t, "invoice.pdf", program))
 	id := wantRefusal(t, r, 554, "5.7.1")
-	check(t, !strings.Contains(r.Text(), "invoice"), "a stranger's name in a reply: %v", r)
+	check(t, strings.Contains(r.Text(), "is not accepted here: invoice.pdf ("), "the file is not named: %v", r)
 	out, code, err := d.Command(within(t), "why", id)
 	check(t, err == nil && code == 0 && strings.Contains(out, "invoice.pdf: is a Windows program"), "why says %d, %v:\n%s", code, err, out)
+
+	// What Outlook has wrapped up is as if it were attached itself.
+	r = send(t, dial(t, "attachments", stranger), attach(t, "winmail.dat", winmail("invoice.exe", program)))
+	wantRefusal(t, r, 554, "5.7.1")
+	check(t, strings.Contains(r.Text(), ": winmail.dat/invoice.exe ("), "the file is not named: %v", r)
+	r = send(t, dial(t, "attachments", stranger), attach(t, "tools.deb", []byte("!<arch>\ndebian-binary   1")))
+	check(t, r.Code == 250 && strings.Contains(verdict(t, d, r.QueueID())["findings"], "ATTACHMENT_UNOPENED"), "nobody says that it was not opened: %v", r)
 
 	m := attach(t, "invoice.zip", zipped(t, "invoice.exe", program))
 	r = send(t, dial(t, "attachments", stranger), m)
@@ -207,4 +215,18 @@ checks:
 	check(t, r.Code == 250, "an exception: %v", r)
 	r = send(t, dial(t, "attachments", stranger), attach(t, "setup.exe", program), carol, alice)
 	check(t, r.Code == 250, "an exception for one of two: %v", r)
+}
+
+// winmail makes a winmail.dat with one file ([MS-OXTNEF], section 2.1).
+func winmail(name string, content []byte) []byte {
+	out := []byte("\x78\x9f\x3e\x22\x01\x00")
+	for _, a := range []struct {
+		id   uint32
+		data []byte
+	}{{0x00069002, make([]byte, 14)}, {0x00018010, append([]byte(name), 0)}, {0x0006800f, content}} {
+		out = binary.LittleEndian.AppendUint32(append(out, 2), a.id)
+		out = append(binary.LittleEndian.AppendUint32(out, uint32(len(a.data))), a.data...)
+		out = append(out, 0, 0) // a checksum
+	}
+	return out
 }

@@ -50,6 +50,11 @@ type DaemonConfig struct {
 	DNS []string
 	// Inet lists more sockets as host:port (see [ReservePort]).
 	Inet []string
+	// Env is more of the process's environment, as NAME=value.
+	Env []string
+	// Prepare, if set, is called before the first start with the directory of the
+	// daemon's state: its store, journal and control socket.
+	Prepare func(state string) error
 }
 
 // A Daemon is a running "milterd serve".
@@ -61,6 +66,7 @@ type Daemon struct {
 	binary string
 	dir    string // milterd.yaml, conf.d, rules.d, state
 	socket string // of the milter protocol, absolute
+	env    []string
 	http   Port
 	proc   *process // nil when it should not run
 }
@@ -74,6 +80,7 @@ func (b *Bed) StartDaemon(ctx context.Context, binary string, config DaemonConfi
 		family: b.family,
 		binary: binary,
 		dir:    filepath.Join(b.dir, "milterd", config.Name),
+		env:    config.Env,
 		socket: filepath.Join(b.dir, "spool/milterd", config.Name+".sock"),
 	}
 	var err error
@@ -85,6 +92,11 @@ func (b *Bed) StartDaemon(ctx context.Context, binary string, config DaemonConfi
 	b.mu.Unlock()
 	if err := d.configure(config); err != nil {
 		return nil, err
+	}
+	if config.Prepare != nil {
+		if err := config.Prepare(filepath.Join(d.dir, "state")); err != nil {
+			return nil, err
+		}
 	}
 	return d, d.Start(ctx)
 }
@@ -146,12 +158,12 @@ func (d *Daemon) Configure(yaml string) error {
 
 // Start starts the daemon, for the first time or after Kill or Stop.
 func (d *Daemon) Start(ctx context.Context) error {
-	proc, err := d.family.start("milterd", d.Log, nil, d.binary, "serve", "--user", daemonUser, "--config", d.Config())
+	proc, err := d.family.start("milterd", d.Log, d.env, d.binary, "serve", "--user", daemonUser, "--config", d.Config())
 	if err != nil {
 		return err
 	}
 	d.proc = proc
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	err = proc.ready(ctx, func(ctx context.Context) error {
 		_, err := d.Get(ctx, "/readyz")
@@ -169,6 +181,17 @@ func (d *Daemon) Stop() error {
 	d.proc = nil
 	return proc.stop(40 * time.Second)
 }
+
+// PID is that of the running process, 0 when there is none.
+func (d *Daemon) PID() int {
+	if d.proc == nil || d.proc.ended.Err() != nil {
+		return 0
+	}
+	return d.proc.pid()
+}
+
+// State is the directory of the store, the journal and the control socket.
+func (d *Daemon) State() string { return filepath.Join(d.dir, "state") }
 
 // Kill ends the daemon with SIGKILL, as a crash or the kernel would.
 func (d *Daemon) Kill() error {
@@ -227,6 +250,11 @@ func (d *Daemon) Metric(ctx context.Context, name string, labels ...string) (flo
 	if err != nil {
 		return 0, err
 	}
+	return SumMetric(text, name, labels...), nil
+}
+
+// SumMetric is Metric for the text of /metrics.
+func SumMetric(text, name string, labels ...string) float64 {
 	var sum float64
 	for line := range strings.Lines(text) {
 		series, value, _ := strings.Cut(strings.TrimSpace(line), "} ")
@@ -236,13 +264,11 @@ func (d *Daemon) Metric(ctx context.Context, name string, labels ...string) (flo
 		if got, _, _ := strings.Cut(series, "{"); got != name || !containsAll(series, labels) {
 			continue
 		}
-		n, err := strconv.ParseFloat(value, 64)
-		if err != nil {
-			return 0, fmt.Errorf("/metrics: %q: %w", line, err)
+		if n, err := strconv.ParseFloat(value, 64); err == nil {
+			sum += n
 		}
-		sum += n
 	}
-	return sum, nil
+	return sum
 }
 
 func containsAll(s string, parts []string) bool {
@@ -290,6 +316,16 @@ func (d *Daemon) verdict(ctx context.Context, attribute, value string) (Verdict,
 	return parseLine(line), err
 }
 
+// Refused waits for the log line about a recipient who was refused at RCPT TO, by
+// milterd's own transaction id.
+func (d *Daemon) Refused(ctx context.Context, id, rcpt string) (Verdict, error) {
+	line, err := d.Log.WaitFunc(ctx, 0, "recipient refused id="+id+" rcpt=<"+rcpt+">", func(line string) bool {
+		v := parseLine(line)
+		return v["msg"] == "recipient refused" && v["id"] == id && v["rcpt"] == "<"+rcpt+">"
+	})
+	return parseLine(line), err
+}
+
 // Verdicts returns all verdicts logged after the mark (see [Log.Mark]).
 func (d *Daemon) Verdicts(mark int) []Verdict {
 	var all []Verdict
@@ -300,6 +336,9 @@ func (d *Daemon) Verdicts(mark int) []Verdict {
 	}
 	return all
 }
+
+// ParseVerdict reads a line of the daemon's log, of whatever kind: msg says which.
+func ParseVerdict(line string) Verdict { return parseLine(line) }
 
 // parseLine reads slog's text format: key=value, values quoted as in Go where
 // needed.

@@ -46,6 +46,7 @@ func TestDNSLists(t *testing.T) {
 		check(t, err == nil && r.Code == 550 && strings.Contains(r.Text(), "5.7.1 ") &&
 			strings.Contains(r.Text(), "Client host [203.0.113.66] listed by mine ("), "got %v, %v", r, err)
 		check(t, !strings.Contains(r.Text(), "key7"), "the key of the zone is told: %v", r)
+		wantTold(t, d, wantRefusal(t, r, 550, "5.7.1"), alice, "reject", "dnsbl")
 		cmd(t, c, 250, "RCPT TO:<postmaster@example.test>")
 		m := newMail(t, "please let us write to you again")
 		r, err = c.Data(m.Bytes())

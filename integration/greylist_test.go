@@ -15,7 +15,7 @@ import (
 // greyListeners are the smtpds whose daemons greylist.
 func greyListeners() []Listener {
 	var list []Listener
-	for _, name := range []string{"grey", "grey-one", "grey-two"} {
+	for _, name := range []string{"grey", "grey-one", "grey-two", "grey-rcpt"} {
 		list = append(list, Listener{Name: name, Milter: "unix:milterd/" + name + ".sock"})
 	}
 	return list

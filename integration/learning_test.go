@@ -19,6 +19,7 @@ type school struct {
 	*Daemon
 	redis *process // nil over bolt
 	store string   // for a second daemon, "" over bolt
+	yaml  string   // of the daemon
 }
 
 // newSchool starts one over a kind of store: bolt or redis.
@@ -60,7 +61,8 @@ func newSchool(t *testing.T, kind string) *school {
 		s.store = fmt.Sprintf("store: redis+unix://%s/redis/socket\n", bed.Dir())
 		yaml += s.store
 	}
-	s.Daemon, err = bed.StartDaemon(ctx, shared.binary, DaemonConfig{Name: "milterd", YAML: yaml, DNS: []string{shared.names.Addr()}})
+	s.yaml = yaml
+	s.Daemon, err = bed.StartDaemon(ctx, shared.binary, DaemonConfig{Name: "milterd", YAML: yaml, Rules: opinionRule, DNS: []string{shared.names.Addr()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,8 +232,11 @@ func TestLearning(t *testing.T) {
 			if kind == "redis" {
 				s.shared(t)
 				s.storeDies(t)
+				s.storeFull(t)
+				s.storeSilent(t)
 			}
 			s.daemonDies(t)
+			s.delivered(t)
 			s.site(t)
 		})
 	}
@@ -294,6 +299,8 @@ func (s *school) twoOpinions(t *testing.T) Delivered {
 	why, _, err := s.Command(within(t), "why", id)
 	check(t, err == nil && strings.Contains(why, "role delivery") && strings.Contains(why, "to bob@example.test") && strings.Contains(why, "BAYES_"), "the journal misses an opinion: %v\n%s", err, why)
 	check(t, strings.HasPrefix(ham.Get("X-Milterd-Delivery"), "ham score="), "alice's reason: %q", ham.Get("X-Milterd-Delivery"))
+	check(t, strings.Contains(spam.Get("X-Milterd-Delivery"), "rules +0.5,") && !strings.Contains(ham.Get("X-Milterd-Delivery"), "rules"),
+		"a rule does not follow the opinion: %q, %q", spam.Get("X-Milterd-Delivery"), ham.Get("X-Milterd-Delivery"))
 	check(t, ham.Get("X-Milterd-Carry") == spam.Get("X-Milterd-Carry") && ham.Get("X-Milterd-Carry") != "", "the carry fields differ")
 	check(t, s.metric(t, "milterd_delivery_verdicts_total", `verdict="spam"`) == 1 && s.metric(t, "milterd_delivery_verdicts_total", `verdict="ham"`) == 1, "the metrics miss an opinion")
 	return spam
@@ -377,24 +384,7 @@ func (s *school) storeDies(t *testing.T) {
 	}
 	check(t, s.lessons(t, "spam", "failed") == failed+1, "a lesson that cannot be stored is not counted")
 	s.startRedis(t)
-	for { // it heals by itself, after a moment
-		m := offer(t, 70)
-		s.send(t, m, bob)
-		c, err := s.IMAP(within(t), bob)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-		_, err = c.wait(ctx, "Junk", m.Subject)
-		cancel()
-		if err == nil {
-			return
-		}
-		if within(t).Err() != nil {
-			t.Fatal("no opinion after the store came back")
-		}
-	}
+	s.heals(t, 70) // by itself, after a moment
 }
 
 // daemonDies: nobody answers at delivery, and mail that is on its way is delivered by

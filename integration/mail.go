@@ -45,6 +45,9 @@ type Delivered struct {
 	Body   string  // lines end with a line feed
 }
 
+// ParseDelivered reads a message as it lies in a file, with any line ends.
+func ParseDelivered(raw []byte) Delivered { return parseDelivered(raw) }
+
 // parseDelivered reads a message with any line ends.
 func parseDelivered(raw []byte) Delivered {
 	text := strings.ReplaceAll(string(raw), "\r\n", "\n")

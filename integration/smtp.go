@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"net/textproto"
@@ -163,6 +164,30 @@ func (c *SMTP) Data(message []byte) (Reply, error) {
 		return Reply{}, err
 	}
 	return c.read()
+}
+
+// Abandon is Send by a client that goes away after the final dot, before it hears what
+// became of the message. The reply is the one that refused before that, if there was
+// one; else it is zero.
+func (c *SMTP) Abandon(from string, to []string, message []byte) (Reply, error) {
+	r, err := c.Cmd("MAIL FROM:<%s>", from)
+	for _, rcpt := range to {
+		if err != nil || r.Code != 250 {
+			break
+		}
+		r, err = c.Cmd("RCPT TO:<%s>", rcpt)
+	}
+	if err != nil || r.Code != 250 {
+		return r, err
+	}
+	if r, err = c.Cmd("DATA"); err != nil || r.Code != 354 {
+		return r, err
+	}
+	w := c.text.DotWriter()
+	if _, err := w.Write(bytes.ReplaceAll(message, []byte("\r\n"), []byte("\n"))); err != nil {
+		return Reply{}, err
+	}
+	return Reply{}, errors.Join(w.Close(), c.Close())
 }
 
 // Send runs one mail transaction and returns the reply that decided it: to the

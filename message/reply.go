@@ -3,6 +3,8 @@ package message
 import (
 	"fmt"
 	"net/netip"
+	"strings"
+	"unicode"
 )
 
 // Reply is what the SMTP client is told when a message or a recipient is not
@@ -48,7 +50,6 @@ var (
 	ReplyShuttingDown = Reply{Code: 421, Enhanced: "4.3.2", Text: "Shutting down"}
 	ReplyPolicyLookup = Reply{Code: 451, Enhanced: "4.7.0", Text: "Sender policy lookup failed, try again"}
 	ReplyMalware      = Reply{Code: 554, Enhanced: "5.7.1", Text: "Malware detected"}
-	ReplyAttachment   = Reply{Code: 554, Enhanced: "5.7.1", Text: "Attachment of a type that is not accepted here"}
 	ReplyNotOwner     = Reply{Code: 553, Enhanced: "5.7.1", Text: "Sender address not owned by user"}
 	ReplySigning      = Reply{Code: 451, Enhanced: "4.7.5", Text: "Signing unavailable"}
 	ReplyRate         = Reply{Code: 451, Enhanced: "4.7.1", Text: "Too much mail at once, try again later"}
@@ -63,6 +64,24 @@ func ReplyDMARC(author Domain) Reply {
 // ReplyListed refuses a host that a DNS list has. list is the operator's name for it.
 func ReplyListed(client netip.Addr, list string) Reply {
 	return Reply{Code: 550, Enhanced: "5.7.1", Text: fmt.Sprintf("Client host [%s] listed by %s", client.WithZone(""), SafeText(list, 40))}
+}
+
+// maxFileName is how much of a file's name is told to the sender: its end.
+const maxFileName = 60
+
+// ReplyAttachment refuses mail for a file in it. name is what the sender has called it,
+// with its way through archives; letters, digits and a few signs of it are repeated.
+func ReplyAttachment(name string) Reply {
+	name = strings.Map(func(r rune) rune {
+		if r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(" ._-/", r)) {
+			return r
+		}
+		return '?'
+	}, strings.ToValidUTF8(name, "?"))
+	if len(name) > maxFileName {
+		name = "..." + name[len(name)-maxFileName+3:]
+	}
+	return Reply{Code: 554, Enhanced: "5.7.1", Text: fmt.Sprintf("Attachment of a type that is not accepted here: %s", strings.TrimSpace(name))}
 }
 
 // ReplyGreylisted asks to come back in that many seconds.

@@ -51,7 +51,7 @@ func (d *decision) holds(dem *checks.Demand) bool {
 // cause to the sender, also where the score would reject as well.
 func (d *decision) follow(dem *checks.Demand, check string) {
 	switch {
-	case dem.Action == message.Greylist && !d.undecided():
+	case dem.Action == message.Greylist && !dem.AtRcpt && !d.undecided():
 		return
 	case dem.Action == message.RejectMail && d.v.Action == message.RejectMail && d.followed == nil:
 	case d.followed == nil && d.f.Message.Role == message.Outbound: // where the score does nothing

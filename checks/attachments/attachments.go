@@ -42,6 +42,7 @@ const (
 	findEncrypted  = "ATTACHMENT_ENCRYPTED"
 	findMacro      = "ATTACHMENT_MACRO"
 	findHTML       = "ATTACHMENT_HTML"
+	findUnopened   = "ATTACHMENT_UNOPENED"
 	findLimit      = "ATTACHMENT_LIMIT"
 	findBroken     = "ATTACHMENT_BROKEN"
 )
@@ -56,6 +57,7 @@ var findings = []checks.FindingSpec{
 	{Name: findEncrypted, Describe: "An archive or document that is encrypted: nobody has looked into it"},
 	{Name: findMacro, Describe: "An office document with macros"},
 	{Name: findHTML, Describe: "A web page as an attachment"},
+	{Name: findUnopened, Describe: "An archive that cannot be looked into here, or not into all of it: of another kind, packed in an uncommon way, or in several files"},
 	{Name: findLimit, Describe: "An archive was not read to its end, because of one of limits.archive_*: it may be a bomb"},
 	{Name: findBroken, Describe: "An archive that cannot be read, or not to its end"},
 }
@@ -135,22 +137,22 @@ func (c *check) result(m *message.Message, hits []hit) checks.Result {
 		res.Findings = append(res.Findings, checks.Finding{Name: h.finding, Value: float64(h.count), Detail: detail})
 		if a := c.action(m, h.finding); harshness[a] > harshness[most] {
 			most = a
-			res.Demand = demand(a, h.finding, m.Role)
+			res.Demand = demand(a, &h, m.Role)
 		}
 	}
 	return res
 }
 
 // demand asks for an action, nil for none.
-func demand(a action, f string, role message.Role) *checks.Demand {
-	d := &checks.Demand{Finding: f, Outbound: role == message.Outbound}
+func demand(a action, h *hit, role message.Role) *checks.Demand {
+	d := &checks.Demand{Finding: h.finding, Outbound: role == message.Outbound}
 	switch a {
 	case junk:
 		d.Action = message.Junk
 	case quarantine:
 		d.Action = message.Quarantine
 	case reject:
-		d.Action, d.Reply = message.RejectMail, message.ReplyAttachment
+		d.Action, d.Reply = message.RejectMail, message.ReplyAttachment(h.path)
 	default:
 		return nil
 	}
@@ -160,6 +162,7 @@ func demand(a action, f string, role message.Role) *checks.Demand {
 // hit is something that was found, perhaps several times.
 type hit struct {
 	finding, detail string
+	path            string // of the first, through the archives
 	count           int
 }
 
@@ -191,7 +194,7 @@ func (s *search) hit(finding string, path []string, what string) {
 	if what != "" {
 		detail = message.SafeText(detail+": "+what, maxDetail+60)
 	}
-	s.hits = append(s.hits, hit{finding, detail, 1})
+	s.hits = append(s.hits, hit{finding, detail, strings.Join(path, "/"), 1})
 }
 
 // attachment looks at a part that is a file.
@@ -216,12 +219,7 @@ func (s *search) attachment(a *mime.Attachment) {
 			s.hit(findRisky, []string{name}, "")
 		}
 	}
-	switch k {
-	case foreign, disk, help:
-		s.hit(findRisky, at, "is "+string(k))
-	case compound, installer:
-		s.compound(content, at)
-	}
+	s.kind(k, at, func() []byte { return content })
 	if a.Part.IsHTML() || k == page && len(a.Names) > 0 && !strings.HasPrefix(a.Type, "text/") {
 		s.hit(findHTML, at, "")
 	}
@@ -265,6 +263,32 @@ func alias(name string, path []string) string {
 	return "also called " + name
 }
 
+// file looks at a file that lies in a winmail.dat.
+func (s *search) file(e *archive.Entry) {
+	names := []string{e.Name()}
+	if e.Alias != "" {
+		names = append(names, e.Alias)
+	}
+	k := kindOf(e.Head)
+	s.executable(findExecutable, names, e.Path, k)
+	for _, name := range names {
+		if s.check.risky.has(readName(name).extension) {
+			s.hit(findRisky, e.Path, "")
+		}
+	}
+	s.kind(k, e.Path, e.Content)
+}
+
+// kind reports what a file is that nobody runs by opening it.
+func (s *search) kind(k kind, path []string, content func() []byte) {
+	switch k {
+	case foreign, disk, help:
+		s.hit(findRisky, path, "is "+string(k))
+	case compound, installer:
+		s.compound(content(), path)
+	}
+}
+
 // compound looks at an OLE document.
 func (s *search) compound(content []byte, path []string) {
 	facts := readCompound(content)
@@ -287,8 +311,13 @@ func (s *search) archive(content []byte, name string) {
 	}
 	files := 0
 	var withScripts, withRisky [][]string // paths of some
+	outlook := archive.FormatOf(content, name) == archive.Tnef
 	facts := archive.Walk(s.ctx, content, name, s.budget, func(e *archive.Entry) {
 		if e.Directory {
+			return
+		}
+		if outlook && len(e.Path) == 2 { // what is in it, Outlook shows as attached
+			s.file(e)
 			return
 		}
 		files++
@@ -324,6 +353,9 @@ func (s *search) archive(content []byte, name string) {
 		}
 	}
 	at := []string{name}
+	if facts.Has(archive.Unsupported) {
+		s.hit(findUnopened, at, "")
+	}
 	if facts.Has(archive.Encrypted) {
 		s.hit(findEncrypted, at, "")
 	}

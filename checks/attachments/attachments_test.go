@@ -73,6 +73,39 @@ func zipOf(tb testing.TB, pairs ...string) []byte {
 	return b.Bytes()
 }
 
+// cabOf makes a cabinet of one file, stored ([MS-CAB], section 2).
+func cabOf(name, content string) []byte {
+	const files = 36 + 8
+	out := append([]byte("MSCF"), make([]byte, 32)...)
+	out[16], out[24], out[25], out[26], out[28] = files, 3, 1, 1, 1
+	out = binary.LittleEndian.AppendUint32(out, uint32(files+16+len(name)+1)) // the folder: where its blocks are,
+	out = append(out, 1, 0, 0, 0)                                             // how many, and how they are packed
+	out = binary.LittleEndian.AppendUint32(out, uint32(len(content)))
+	out = append(append(append(out, make([]byte, 12)...), name...), 0)
+	out = binary.LittleEndian.AppendUint16(append(out, 0, 0, 0, 0), uint16(len(content)))
+	return append(binary.LittleEndian.AppendUint16(out, uint16(len(content))), content...)
+}
+
+// lzx says of a cabinet that it is packed with LZX.
+func lzx(cab []byte) []byte {
+	cab[36+6] = 3
+	return cab
+}
+
+// tnefOf makes a winmail.dat with one file ([MS-OXTNEF], section 2.1).
+func tnefOf(name, content string) []byte {
+	out := []byte("\x78\x9f\x3e\x22\x01\x00")
+	attribute := func(id uint32, data string) {
+		out = binary.LittleEndian.AppendUint32(append(out, 2), id)
+		out = append(binary.LittleEndian.AppendUint32(out, uint32(len(data))), data...)
+		out = append(out, 0, 0) // a checksum
+	}
+	attribute(0x00069002, strings.Repeat("\x00", 14))
+	attribute(0x00018010, name+"\x00")
+	attribute(0x0006800f, content)
+	return out
+}
+
 // encrypted sets the flag that says that a zip's files are encrypted.
 func encrypted(z []byte) []byte {
 	z = bytes.Clone(z)
@@ -175,6 +208,16 @@ func TestRun(t *testing.T) {
 		{"encrypted archive", file("a.zip", encrypted(zipOf(t, "a.txt", "x"))), "ATTACHMENT_ENCRYPTED", ""},
 		{"program in an encrypted archive", file("a.zip", encrypted(zipOf(t, "a.exe", "x"))), "EXE_IN_ARCHIVE ATTACHMENT_ENCRYPTED", ""},
 		{"broken archive", file("a.zip", zipOf(t, "a.txt", "x")[:40]), "ATTACHMENT_BROKEN", ""},
+		{"program in a cabinet", file("a.cab", cabOf("run.exe", exe)), "ATTACHMENT_RISKY EXE_IN_ARCHIVE", ""},
+		{"program in a cabinet that is packed with LZX", file("a.bin", lzx(cabOf("run.exe", exe))), "ATTACHMENT_UNOPENED EXE_IN_ARCHIVE", ""},
+		{"program in a winmail.dat, which Outlook shows as attached", file("winmail.dat", tnefOf("run.exe", exe)), "ATTACHMENT_EXECUTABLE", message.RejectMail},
+		{"program by its content in a winmail.dat", file("winmail.dat", tnefOf("letter.pdf", exe)), "ATTACHMENT_EXECUTABLE", message.RejectMail},
+		{"archive in a winmail.dat", file("winmail.dat", tnefOf("a.zip", string(zipOf(t, "run.exe", exe)))), "EXE_IN_ARCHIVE", ""},
+		{"macros in a winmail.dat", file("winmail.dat", tnefOf("a.doc", string(ole("Macros/", "_VBA_PROJECT")))), "ATTACHMENT_MACRO", ""},
+		{"image of a disk in a winmail.dat", file("winmail.dat", tnefOf("a.iso", "x")), "ATTACHMENT_RISKY", ""},
+		{"harmless winmail.dat", file("winmail.dat", tnefOf("a.pdf", string(pdfBytes))), "", ""},
+		{"broken winmail.dat", file("winmail.dat", tnefOf("a.pdf", string(pdfBytes))[:60]), "ATTACHMENT_BROKEN", ""},
+		{"archive of a kind that nobody reads", file("a.deb", []byte("!<arch>\ndebian-binary   ")), "ATTACHMENT_UNOPENED", ""},
 		{"attached mail", "From: a@b.test\nContent-Type: message/rfc822\n\nSubject: www.example.com\n" + strings.TrimPrefix(file("run.exe", exeBytes), "From: a@b.test\nSubject: files\n"),
 			"ATTACHMENT_EXECUTABLE", message.RejectMail},
 		{"subject as the name of a mail", mail(part{"www.example.com", "message/rfc822", []byte("Subject: x\n\nhello"), ""}), "", ""},
@@ -202,6 +245,24 @@ func TestRun(t *testing.T) {
 				t.Errorf("action %q, want %q", action, test.action)
 			}
 		})
+	}
+}
+
+// TestReply: who is refused is told which file it was.
+func TestReply(t *testing.T) {
+	h := checktest.New(t, Spec(), "actions: {archived_executable: reject}", checks.Env{})
+	for text, want := range map[string]string{
+		file("run me.exe", exeBytes):                 "run me.exe",
+		file("in.zip", zipOf(t, "dir/run.exe", exe)): "in.zip/dir/run.exe",
+		file("winmail.dat", tnefOf("run.scr", "x")):  "winmail.dat/run.scr",
+		mail(part{"", "image/png", exeBytes, ""}):    "image/png",
+		file("a\u202e 554%d x.exe", []byte("x")):     "a? 554?d x.exe",
+	} {
+		res := h.Run(checktest.Mail{Text: text})
+		want = "554 5.7.1 Attachment of a type that is not accepted here: " + want
+		if res.Demand == nil || res.Demand.Reply.String() != want {
+			t.Errorf("%+v, want %s", res.Demand, want)
+		}
 	}
 }
 
@@ -364,6 +425,9 @@ func FuzzContent(f *testing.F) {
 		h := checktest.New(t, Spec(), "", checks.Env{Limits: checks.Limits{ArchiveBytes: 1 << 20, ArchiveEntries: 20}})
 		res := h.Run(checktest.Mail{Text: file(name, content)})
 		for i, f := range res.Findings {
+			if !slices.ContainsFunc(Spec().Findings, func(s checks.FindingSpec) bool { return s.Name == f.Name }) {
+				t.Errorf("%s is no finding of this check", f.Name)
+			}
 			if f.Detail == "" || f.Value < 1 || slices.ContainsFunc(res.Findings[:i], func(o checks.Finding) bool { return o.Name == f.Name }) {
 				t.Errorf("%+v", res.Findings)
 			}

@@ -22,7 +22,7 @@ func defaults() config {
 		Common: checks.Common{Enabled: true, OnError: checks.OnErrorTempFail},
 		Actions: actions{
 			Executable: reject, ArchivedExecutable: finding, Risky: finding, DoubleExtension: finding, Bidi: finding, TypeOther: finding,
-			Encrypted: finding, Macro: finding, HTML: finding, Limit: finding, Broken: finding,
+			Encrypted: finding, Macro: finding, HTML: finding, Unopened: finding, Limit: finding, Broken: finding,
 		},
 		Exceptions: []exception{},
 		Executable: executables,
@@ -65,6 +65,7 @@ type actions struct {
 	Encrypted          action `yaml:"encrypted"`
 	Macro              action `yaml:"macro"`
 	HTML               action `yaml:"html"`
+	Unopened           action `yaml:"unopened"`
 	Limit              action `yaml:"limit"`
 	Broken             action `yaml:"broken"`
 }
@@ -90,6 +91,8 @@ func (a *actions) of(f string) action {
 		return a.Macro
 	case findHTML:
 		return a.HTML
+	case findUnopened:
+		return a.Unopened
 	case findLimit:
 		return a.Limit
 	case findBroken:

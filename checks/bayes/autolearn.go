@@ -2,11 +2,9 @@ package bayes
 
 import (
 	"context"
-	"sync"
 
 	"milterd/bayes"
 	"milterd/message"
-	"milterd/mime"
 )
 
 const (
@@ -26,8 +24,13 @@ func (c *check) autolearn(ctx context.Context, m *message.Message, learnt bayes.
 		return nil
 	}
 	class := c.cfg.Autolearn.class(v, opinion.Probability)
-	if class == "" || !c.quota.take(c.now().Unix()/86400, domain(m), c.cfg.Autolearn.PerDomain) {
+	if class == "" {
 		return nil
+	}
+	left, err := c.classifier.Take(ctx, bayes.Share{Name: "autolearn", Most: perDay},
+		bayes.Share{Name: "autolearn " + bayes.AuthorDomain(m.Header), Most: int64(c.cfg.Autolearn.PerDomain)})
+	if err != nil || !left {
+		return err
 	}
 	result, err := c.classifier.Learn(ctx, "", bayes.Lesson{Class: class, Message: learnt, Source: "autolearn"})
 	if err == nil && result == bayes.Learned {
@@ -58,42 +61,4 @@ func (a *autolearn) class(v *message.Verdict, opinion float64) bayes.Class {
 		return bayes.Ham
 	}
 	return ""
-}
-
-// domain is the domain for whose mail a quota holds: what somebody can register, so
-// that subdomains are no way around it. Mail without an author's domain has one
-// quota together.
-func domain(m *message.Message) string {
-	name := m.Author().Domain.String()
-	if name == "" {
-		return ""
-	}
-	url := mime.URL{Host: name}
-	if d := url.Domain(); d != "" {
-		return d
-	}
-	return name
-}
-
-// quota counts what was learned today, by domain.
-type quota struct {
-	mu    sync.Mutex
-	day   int64
-	all   int
-	count map[string]int
-}
-
-// take takes one of a domain's share, if there is one left.
-func (q *quota) take(day int64, domain string, share int) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.day != day || q.count == nil {
-		q.day, q.all, q.count = day, 0, map[string]int{}
-	}
-	if q.all >= perDay || q.count[domain] >= share {
-		return false
-	}
-	q.all++
-	q.count[domain]++
-	return true
 }

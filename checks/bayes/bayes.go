@@ -67,6 +67,15 @@ func Finding(probability float64) string {
 	return steps[len(steps)-1].name
 }
 
+// Opinions returns the names of the findings for a probability, of which there is one.
+func Opinions() []string {
+	names := make([]string, len(steps))
+	for i, s := range steps {
+		names[i] = s.name
+	}
+	return names
+}
+
 // Spec describes the check.
 func Spec() checks.Spec {
 	spec := checks.Spec{
@@ -91,8 +100,6 @@ type check struct {
 	metrics    *metrics
 	scan       int64
 	limits     mime.Limits
-	now        func() time.Time
-	quota      quota
 }
 
 var (
@@ -110,7 +117,7 @@ func newCheck(section checks.Section, env checks.Env) (checks.Check, error) {
 		return nil, err
 	}
 	l := env.Limits
-	return &check{cfg: cfg, classifier: env.Bayes, metrics: m, now: env.Now,
+	return &check{cfg: cfg, classifier: env.Bayes, metrics: m,
 		scan:   cmp.Or(l.ScanBytes, 64<<20),
 		limits: mime.Limits{Depth: l.MIMEDepth, Parts: l.MIMEParts, Parameters: l.MIMEParams, TextBytes: l.TextBytes, URLs: l.URLs},
 	}, nil
@@ -136,8 +143,8 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 		c.metrics.unavailable.Inc()
 		return checks.Result{Findings: []checks.Finding{{Name: findingUnavailable, Detail: printable(err.Error(), 200)}}}, nil
 	}
-	c.metrics.judged(&v)
-	if v.Site == (bayes.Totals{}) {
+	c.metrics.learned(v.Site)
+	if v.Unlearned() {
 		return checks.Result{Outcome: checks.None, Detail: v}, nil
 	}
 	return checks.Result{Detail: v, Findings: []checks.Finding{{Name: Finding(v.Probability), Value: v.Probability, Detail: Explain(v)}}}, nil
@@ -161,7 +168,21 @@ func Explain(v bayes.Verdict) string {
 		}
 		fmt.Fprintf(&b, "%s%s %+.2f (%d/%d)", separator, printable(clue.Token.String(), 40), clue.Weight, clue.Spam, clue.Ham)
 	}
+	explainImported(&b, v.Imported)
 	return b.String()
+}
+
+// explainImported says the same of what another filter had learned.
+func explainImported(b *strings.Builder, i *bayes.Imported) {
+	if i == nil {
+		return
+	}
+	fmt.Fprintf(b, "; imported, of %d spam and %d ham", i.Spam, i.Ham)
+	separator := ": "
+	for _, clue := range i.Clues[:min(len(i.Clues), shown)] {
+		fmt.Fprintf(b, "%s%s %+.2f (%d/%d)", separator, printable(clue.Text, 40), clue.Weight, clue.Spam, clue.Ham)
+		separator = ", "
+	}
 }
 
 // printable makes a stranger's text safe for logs and terminals, in at most n bytes
@@ -186,10 +207,5 @@ func (c *check) Record(ctx context.Context, in *checks.Input, v *message.Verdict
 	}
 	m := bayes.Message{Header: in.Message.Header, Tree: tree}
 	c.classifier.Touch("", m, opinion)
-	tokens, err := c.classifier.Tokens(ctx)
-	if err != nil {
-		return err
-	}
-	c.metrics.tokens.Set(float64(tokens))
 	return c.autolearn(ctx, in.Message, m, opinion, v)
 }

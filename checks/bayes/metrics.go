@@ -12,6 +12,7 @@ import (
 // metrics show what is learned, and the messages that had to do without.
 type metrics struct {
 	taught      *prometheus.GaugeVec
+	imported    *prometheus.GaugeVec
 	tokens      prometheus.Gauge
 	unavailable prometheus.Counter
 	autolearned *prometheus.CounterVec
@@ -20,19 +21,27 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		taught: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "milterd_bayes_messages", Help: "Messages that the site has been taught, as of the last message that was judged."}, []string{"class"}),
+			Name: "milterd_bayes_messages", Help: "Messages that the site has been taught, and were not taken back; as of the last minute."}, []string{"class"}),
+		imported: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "milterd_bayes_imported_messages", Help: "Messages that the filter had learned whose memory the site has imported."}, []string{"class"}),
 		tokens: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "milterd_bayes_tokens", Help: "Tokens in the store at most, of the site and of all users."}),
+			Name: "milterd_bayes_tokens", Help: "Tokens in the store at most, of the site and of all users, without imported ones."}),
 		unavailable: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "milterd_bayes_unavailable_total", Help: "Messages judged without what was learned, because the store did not answer in time."}),
 		autolearned: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "milterd_bayes_autolearn_total", Help: "Messages learned by their score alone."}, []string{"class"}),
 	}
-	return m, errors.Join(checks.Register(reg, &m.taught), checks.Register(reg, &m.tokens), checks.Register(reg, &m.unavailable), checks.Register(reg, &m.autolearned))
+	return m, errors.Join(checks.Register(reg, &m.taught), checks.Register(reg, &m.imported), checks.Register(reg, &m.tokens), checks.Register(reg, &m.unavailable), checks.Register(reg, &m.autolearned))
 }
 
-// judged notes how many messages the site was taught when it judged one.
-func (m *metrics) judged(v *bayes.Verdict) {
-	m.taught.WithLabelValues(string(bayes.Spam)).Set(float64(v.Site.Spam))
-	m.taught.WithLabelValues(string(bayes.Ham)).Set(float64(v.Site.Ham))
+// learned notes how many messages the site was taught.
+func (m *metrics) learned(t bayes.Totals) {
+	m.taught.WithLabelValues(string(bayes.Spam)).Set(float64(t.Spam))
+	m.taught.WithLabelValues(string(bayes.Ham)).Set(float64(t.Ham))
+}
+
+// tookOver notes what the site has imported.
+func (m *metrics) tookOver(i bayes.Import) {
+	m.imported.WithLabelValues(string(bayes.Spam)).Set(float64(i.Spam))
+	m.imported.WithLabelValues(string(bayes.Ham)).Set(float64(i.Ham))
 }

@@ -71,7 +71,10 @@ type check struct {
 	logger   *slog.Logger
 }
 
-var _ checks.Check = (*check)(nil)
+var (
+	_ checks.Check   = (*check)(nil)
+	_ checks.Patient = (*check)(nil)
+)
 
 // cacheSize bounds the verdicts that are remembered: some hundred bytes each.
 const cacheSize = 10_000
@@ -98,6 +101,9 @@ func newCheck(section checks.Section, env checks.Env) (checks.Check, error) {
 		mime: mime.Limits{Depth: l.MIMEDepth, Parts: l.MIMEParts, Parameters: l.MIMEParams, TextBytes: l.TextBytes, URLs: l.URLs},
 	}, nil
 }
+
+// Patience is checks.clamav.timeout.
+func (c *check) Patience() (key string, most time.Duration) { return "timeout", c.timeout }
 
 // Run has clamd look at the message. Its error says that somebody did not answer, and
 // that the mail must wait.

@@ -35,15 +35,19 @@ func defaults() config {
 // stage is when senders are asked to come back.
 type stage string
 
-const atMessage stage = "message" // at the end of the message, whose score is known
+const (
+	atMessage stage = "message" // at the end of the message, whose score is known
+	atRcpt    stage = "rcpt"    // when a recipient is named, whatever the message will be
+)
 
-// UnmarshalText accepts the word that there is.
+// UnmarshalText accepts the words that there are.
 func (s *stage) UnmarshalText(text []byte) error {
-	if stage(text) != atMessage {
-		return errors.New("expected message")
+	switch v := stage(text); v {
+	case atMessage, atRcpt:
+		*s = v
+		return nil
 	}
-	*s = atMessage
-	return nil
+	return errors.New("expected message or rcpt")
 }
 
 // maxDelay is less than the pause after which servers with much patience try again:

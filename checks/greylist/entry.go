@@ -76,28 +76,40 @@ type sight struct {
 	left    time.Duration // until he may return; of a stranger the whole delay
 }
 
-// look asks the store. It waits for storeWait at most.
-func (c *check) look(ctx context.Context, w who) *sight {
+// look asks the store about senders, in their order. It waits for storeWait at most.
+func (c *check) look(ctx context.Context, all []who) []*sight {
 	ctx, cancel := context.WithTimeout(ctx, storeWait)
 	defer cancel()
-	s := &sight{who: w, keys: w.keys(), left: c.delay}
-	ask := slices.Clone(s.keys)
-	for _, from := range w.from {
-		ask = append(ask, key(kindCorrespondent, from))
+	sights := make([]*sight, len(all))
+	var ask [][]byte
+	for i, w := range all {
+		sights[i] = &sight{who: w, keys: w.keys(), left: c.delay}
+		ask = append(ask, sights[i].keys...)
+		for _, from := range w.from {
+			ask = append(ask, key(kindCorrespondent, from))
+		}
+	}
+	if c.forgets.lately(c.now()) {
+		return sights
 	}
 	values, err := c.store.Get(ctx, Space, ask...)
 	if err != nil {
 		if !errors.Is(err, context.Canceled) {
 			c.metrics.storeErrors.Inc()
 		}
-		return s
+		return sights
 	}
-	s.values = values[:len(s.keys)]
-	s.judge(c.now(), c.delay)
-	if slices.ContainsFunc(values[len(s.keys):], func(v []byte) bool { return v != nil }) && s.standing != known {
-		s.standing = correspondent
+	now := c.now()
+	for _, s := range sights {
+		own, from := len(s.keys), len(s.who.from)
+		s.values = values[:own]
+		s.judge(now, c.delay)
+		if slices.ContainsFunc(values[own:own+from], func(v []byte) bool { return v != nil }) && s.standing != known {
+			s.standing = correspondent
+		}
+		values = values[own+from:]
 	}
-	return s
+	return sights
 }
 
 // Space is where everything lies in the store.

@@ -15,12 +15,17 @@ type exemptions struct {
 	clientPatterns, recipientPatterns []*regexp.Regexp
 }
 
-// message reports whether a message is never greylisted: from a host of ours or one
-// that is named, a bounce (RFC 6647, section 5: those who verify addresses would
-// wait), and what reaches somebody who must be reachable or wants everything.
+// sender reports whether nobody is asked to come back for the sender's sake: a host of
+// ours or one that is named, and a bounce (RFC 6647, section 5: those who verify
+// addresses would wait).
+func (x *exemptions) sender(m *message.Message) bool {
+	return !m.Peer.Refusable() || m.MailFrom.Null || x.client(m.Session)
+}
+
+// message reports whether a message is never greylisted, for its sender's sake or
+// because it reaches somebody who must be reachable or wants everything.
 func (x *exemptions) message(m *message.Message) bool {
-	return !m.Peer.Refusable() || m.MailFrom.Null || x.client(m.Session) ||
-		slices.ContainsFunc(m.Recipients, func(r message.Recipient) bool { return x.recipient(r.Path) })
+	return x.sender(m) || slices.ContainsFunc(m.Recipients, x.recipient)
 }
 
 func (x *exemptions) client(s *message.Session) bool {
@@ -40,8 +45,8 @@ func (x *exemptions) client(s *message.Session) bool {
 	})
 }
 
-func (x *exemptions) recipient(to message.Path) bool {
-	address := path(to)
+func (x *exemptions) recipient(to message.Recipient) bool {
+	address := path(to.Path)
 	local, host, _ := strings.Cut(address, "@")
 	if local == "postmaster" || local == "abuse" {
 		return true

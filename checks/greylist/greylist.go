@@ -5,21 +5,24 @@
 // known gets a temporary error, and is known when he comes back (RFC 6647). It
 // costs honest senders minutes, so it is for those alone about whom nothing else
 // is known: the score lies between greylist and junk, and neither the sender nor
-// his domain has been here before.
+// his domain has been here before. With the stage rcpt it is for all who are new, and
+// they are asked when they name a recipient.
 //
 // Who a sender is says, where possible, the domain that SPF or DKIM proves: a pool
 // of hosts then is one sender, and passes at its first retry from whichever host.
 // Without proof it is network, envelope sender and recipient.
 //
-// [check.Run] looks, and [check.Record], after the reply, remembers. A store that
-// does not answer lets everybody pass.
+// [check.Run] looks, [door] does at RCPT TO, and [check.Record], after the reply,
+// remembers. A store that does not answer lets everybody pass.
 package greylist
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"milterd/checks"
@@ -69,15 +72,19 @@ type check struct {
 	logger  *slog.Logger
 	metrics *metrics
 
+	stage               stage
 	delay, window, keep time.Duration
 
 	exempt  exemptions
 	settled settled
+	forgets forgets
 }
 
 var (
-	_ checks.Check    = (*check)(nil)
-	_ checks.Recorder = (*check)(nil)
+	_ checks.Check      = (*check)(nil)
+	_ checks.Recorder   = (*check)(nil)
+	_ checks.Early      = (*check)(nil)
+	_ checks.Doorkeeper = (*check)(nil)
 )
 
 func newCheck(section checks.Section, env checks.Env) (checks.Check, error) {
@@ -95,22 +102,36 @@ func newCheck(section checks.Section, env checks.Env) (checks.Check, error) {
 	}
 	return &check{
 		store: env.Store, now: env.Now, logger: env.Logger, metrics: m,
-		delay: cfg.Delay, window: cfg.Window, keep: cfg.Keep, exempt: exempt,
+		stage: cfg.Stage, delay: cfg.Delay, window: cfg.Window, keep: cfg.Keep, exempt: exempt,
 	}, nil
 }
 
 // Run looks up whether the sender is known, and asks him to come back if not.
-// Scoring follows that only where the message is undecided.
+// Scoring follows that only where the message is undecided, or at the stage rcpt: there
+// the question is the same once more, for a recipient who could not wait for the answer.
 func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error) {
 	m := in.Message
-	if m.Role != message.Inbound || c.store == nil || c.exempt.message(m) {
+	if m.Role != message.Inbound || c.store == nil {
 		return checks.Result{Outcome: checks.None}, nil
 	}
-	s := c.look(ctx, identify(in))
+	if c.stage == atRcpt {
+		return c.runForEach(ctx, in)
+	}
+	if c.exempt.message(m) {
+		return checks.Result{Outcome: checks.None}, nil
+	}
+	return c.assess(ctx, identify(in))
+}
+
+// assess looks the senders up, each of which may be one to another recipient, and reports
+// on the one who is known best: there is one message for all.
+func (c *check) assess(ctx context.Context, all ...who) (checks.Result, error) {
+	sights := c.look(ctx, all)
 	if err := ctx.Err(); err != nil {
 		return checks.Result{}, err
 	}
-	res := checks.Result{Detail: s}
+	s := slices.MaxFunc(sights, func(a, b *sight) int { return cmp.Compare(a.standing, b.standing) })
+	res := checks.Result{Detail: sights}
 	found := checks.Finding{Detail: message.SafeText(s.who.String(), maxDetail)}
 	switch s.standing {
 	case unknownToUs:
@@ -128,7 +149,7 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 	res.Findings = []checks.Finding{found}
 	if s.standing == stranger || s.standing == waits {
 		res.Demand = &checks.Demand{
-			Action: message.Greylist, Finding: found.Name,
+			Action: message.Greylist, Finding: found.Name, AtRcpt: c.stage == atRcpt,
 			Reply: message.ReplyGreylisted(int((s.left + time.Second - 1) / time.Second)),
 		}
 	}
@@ -147,13 +168,16 @@ func (c *check) Record(ctx context.Context, in *checks.Input, v *message.Verdict
 	if in.Message.Role == message.Outbound {
 		return c.rememberRecipients(in.Message, v)
 	}
-	s, ok := checks.Detail[*sight](in.Prior, "greylist")
+	sights, ok := checks.Detail[[]*sight](in.Prior, "greylist")
 	if !ok {
 		return nil
 	}
-	if err := c.remember(ctx, s, v, now); err != nil {
-		c.metrics.storeErrors.Inc()
-		return err
+	for _, s := range sights {
+		if err := c.remember(ctx, s, v, now); err != nil {
+			c.metrics.storeErrors.Inc()
+			c.forgets.note(now)
+			return err
+		}
 	}
 	return c.settle(ctx, now)
 }

@@ -58,10 +58,10 @@ type site struct {
 	h     *checktest.Harness
 }
 
-// flaky is a store that may be down.
+// flaky is a store that may be down, or full: then it can be read, and that is all.
 type flaky struct {
 	store.Store
-	down bool
+	down, full bool
 }
 
 func (f *flaky) Get(ctx context.Context, space string, keys ...[]byte) ([][]byte, error) {
@@ -72,8 +72,11 @@ func (f *flaky) Get(ctx context.Context, space string, keys ...[]byte) ([][]byte
 }
 
 func (f *flaky) Apply(ctx context.Context, space string, ops ...store.Op) error {
-	if f.down {
+	switch {
+	case f.down:
 		return store.ErrBusy
+	case f.full:
+		return store.ErrFull
 	}
 	return f.Store.Apply(ctx, space, ops...)
 }
@@ -132,7 +135,7 @@ func (s *site) sendAs(mail checktest.Mail, otherwise message.Action, mode messag
 	m := mail.Message(s.tb)
 	defer m.Body.Release()
 	prior := checks.Prior{"greylist": &res}
-	if err := s.h.Check().(checks.Recorder).Record(s.tb.Context(), &checks.Input{Message: m, Prior: prior}, &v); err != nil {
+	if err := s.h.Check().(checks.Recorder).Record(s.tb.Context(), &checks.Input{Message: m, Prior: prior}, &v); err != nil && !s.store.full {
 		s.tb.Errorf("Record: %v", err)
 	}
 	return v.Action
@@ -435,6 +438,26 @@ func TestDeadStore(t *testing.T) {
 	}
 }
 
+// TestFullStore: a store that can be read and takes nothing would have everybody come
+// back for ever. One sender finds out, the others pass.
+func TestFullStore(t *testing.T) {
+	s := newSite(t, "")
+	s.store.full = true
+	s.want(message.Greylist, unproven)
+	for range 3 {
+		s.pass(10 * time.Second)
+		s.want(message.Accept, unproven)
+	}
+	s.pass(forgetsFor)
+	s.want(message.Greylist, unproven) // another look whether it takes records again
+	s.want(message.Accept, unproven)
+	s.store.full = false
+	s.pass(forgetsFor)
+	s.want(message.Greylist, unproven)
+	s.pass(time.Hour)
+	s.want(message.Accept, unproven)
+}
+
 // TestTwoHosts: hosts that share a store agree, and count each sender once.
 func TestTwoHosts(t *testing.T) {
 	s := newSite(t, "")
@@ -495,8 +518,8 @@ func TestForeignBytes(t *testing.T) {
 		if err := s.store.Apply(t.Context(), Space, store.Put(w.keys()[0], value, 0)); err != nil {
 			t.Fatal(err)
 		}
-		if got := s.h.Check().(*check).look(t.Context(), w); got.standing != stranger {
-			t.Errorf("%q: %+v", value, got)
+		if got := s.h.Check().(*check).look(t.Context(), []who{w}); got[0].standing != stranger {
+			t.Errorf("%q: %+v", value, got[0])
 		}
 		s.want(message.Greylist, unproven)
 		s.pass(time.Hour)
@@ -542,7 +565,7 @@ func FuzzJourney(f *testing.F) {
 
 func TestConfiguration(t *testing.T) {
 	for config, want := range map[string]string{
-		"stage: rcpt":                `milterd.yaml:1:8: stage: expected message`,
+		"stage: data":                `milterd.yaml:1:8: stage: expected message or rcpt`,
 		"delay: 0s":                  "milterd.yaml:1:8: delay: ",
 		"delay: 7h":                  "expected a time from 1s to 6h",
 		"window: 5m":                 "window: 5m0s, expected more than delay, which is 5m0s",

@@ -72,11 +72,7 @@ func proven(in *checks.Input) []message.Domain {
 		}
 	}
 	if d, ok := checks.Detail[spfDetail](in.Prior, "spf"); ok {
-		if mailFrom, _ := d.SPF(); mailFrom.Status == spf.Pass {
-			if domain, err := message.ParseDomain(mailFrom.Domain); err == nil {
-				all = append(all, domain)
-			}
-		}
+		all = append(all, provenBySPF(d)...)
 	}
 	slices.SortFunc(all, func(a, b message.Domain) int { return strings.Compare(a.String(), b.String()) })
 	all = slices.Compact(all)

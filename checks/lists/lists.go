@@ -54,7 +54,10 @@ type check struct {
 	allow, block []list
 }
 
-var _ checks.Check = (*check)(nil)
+var (
+	_ checks.Check      = (*check)(nil)
+	_ checks.Doorkeeper = (*check)(nil)
+)
 
 func newCheck(section checks.Section, env checks.Env) (checks.Check, error) {
 	cfg := config{Allow: []item{}, Block: []item{}}
@@ -70,6 +73,15 @@ func newCheck(section checks.Section, env checks.Env) (checks.Check, error) {
 		return nil, err
 	}
 	return &check{allow: allow, block: block}, nil
+}
+
+// AtRcpt returns the check itself where some entry exempts from others: what vouches for
+// the client, for the recipient, or for whatever the envelope says, holds at RCPT TO.
+func (c *check) AtRcpt() checks.Check {
+	if !slices.ContainsFunc(c.allow, func(l list) bool { return len(l.exempt) > 0 }) {
+		return nil
+	}
+	return c
 }
 
 // Run looks for the first entry that allows the message, and for the first that

@@ -107,6 +107,33 @@ func TestExempt(t *testing.T) {
 	}
 }
 
+// TestAtRcpt: what the envelope and the client say is enough to exempt a recipient at RCPT
+// TO; nobody looks there where nothing exempts.
+func TestAtRcpt(t *testing.T) {
+	if at := checktest.New(t, Spec(), "allow: [192.0.2.0/24]", checks.Env{}).Check().(checks.Doorkeeper).AtRcpt(); at != nil {
+		t.Error("somebody looks for nothing")
+	}
+	for config, want := range map[string]string{
+		"allow: [{who: [192.0.2.0/24], exempt: [greylist]}]":                   "greylist",
+		"allow: [{who: [sender.test], unsigned: true, exempt: [dnsbl]}]":       "dnsbl",
+		"allow: [{who: [sender.test], exempt: [dnsbl]}]":                       "",
+		"allow: [{who: [example.org], unsigned: true, exempt: [dnsbl]}]":       "",
+		"allow: [{recipient: [ann@mx.test], exempt: [greylist]}]":              "greylist",
+		"allow: [{recipient: [bob@mx.test], exempt: [greylist]}]":              "",
+		"allow: [{who: [203.0.113.1], exempt: [greylist]}]":                    "",
+		"allow: [192.0.2.1, {who: [192.0.2.0/24], exempt: [greylist, bayes]}]": "",
+	} {
+		at := checktest.New(t, Spec(), config, checks.Env{}).Check().(checks.Doorkeeper).AtRcpt()
+		m := checktest.Mail{Client: "192.0.2.1", From: "<sender@sender.test>", To: []string{"<ann@mx.test>"}, Text: mail}.Message(t)
+		m.Body.Release()
+		m.Header, m.Body = nil, nil
+		res, err := at.Run(t.Context(), &checks.Input{Message: m, Recipient: &m.Recipients[0]})
+		if got := strings.Join(res.Exempt, " "); err != nil || got != want {
+			t.Errorf("%s: exempt from %q, want %q (%v)", config, got, want, err)
+		}
+	}
+}
+
 // TestFile: a file of entries is followed; one that is broken keeps what was.
 func TestFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "block.txt")

@@ -1,7 +1,6 @@
 package signing
 
 import (
-	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -219,13 +218,11 @@ func (c *config) domains(cache keyring) (map[message.Domain]*domain, error) {
 		if err != nil {
 			return nil, err
 		}
-		s := &domain{name: of, subdomains: d.Subdomains, directory: string(d.Directory), cache: cache}
+		s := c.domain(of, d)
+		s.cache = cache
 		for _, k := range d.Keys {
 			s.files = append(s.files, keyFile{k.Selector, string(k.File)})
 		}
-		s.names, s.oversign = cmp.Or(d.Headers, c.Headers).names()
-		s.header, s.body = cmp.Or(d.Canon, c.Canon).split()
-		s.expire = cmp.Or(d.Expire, c.Expire).duration()
 		all[of] = s
 	}
 	return all, nil

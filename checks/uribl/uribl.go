@@ -61,7 +61,7 @@ var findings = []checks.FindingSpec{
 	{Name: findSuspect, Describe: "A URL leads to a domain or host about which a list has doubts"},
 	{Name: findSeveral, Describe: "Independent lists have domains, hosts or addresses of the message"},
 	{Name: findSender, Describe: "A list has the domain of HELO, MAIL FROM, From or a signature"},
-	{Name: findSenderSuspect, Describe: "A list has doubts about the domain of HELO, MAIL FROM, From or a signature"},
+	{Name: findSenderSuspect, Describe: "A list has doubts about the domain of HELO, MAIL FROM, From or a signature, or about an address to answer to"},
 	{Name: findAddress, Describe: "A list has the mail address of the author, of the sender or for answers"},
 	{Name: findReceived, Describe: "A list has a host through which the message came before"},
 }
@@ -71,6 +71,9 @@ func finding(l *dnslist.Listing) string {
 	doubt := l.Class == dnslist.Suspect || l.Class == dnslist.Policy || l.Class == dnslist.Abused
 	switch l.Subject {
 	case dnslist.Email:
+		if doubt {
+			return findSenderSuspect
+		}
 		return findAddress
 	case dnslist.Received:
 		if doubt {

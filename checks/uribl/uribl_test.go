@@ -31,7 +31,7 @@ lists:
   two: {enabled: true, zone: two.test, ask: [url], codes: {127.0.0.2: spam}}
   host: {enabled: true, zone: host.test, ask: [url], host: true, addresses: true, codes: {127.0.0.2: spam}}
   hops: {enabled: true, zone: hops.test, ask: [received], group: client, codes: {127.0.0.2: spam, 127.0.0.10: policy}}
-  mail: {enabled: true, zone: mail.test, ask: [email], codes: {127.0.0.2: spam}}
+  mail: {enabled: true, zone: mail.test, ask: [email], codes: {127.0.0.2: spam, 127.0.1.2: suspect}}
 except: [.partner.example, 192.0.2.200]
 `
 
@@ -53,6 +53,7 @@ func testZone() dnstest.Zone {
 		"2.2.0.192.hops.test":        {"A 127.0.0.10"},
 		"7.100.51.198.hops.test":     {"A 127.0.0.2"},
 		hash("scammer@mail.example"): {"A 127.0.0.2"},
+		hash("grey@mail.example"):    {"A 127.0.1.2"},
 	}
 }
 
@@ -103,6 +104,7 @@ func TestRun(t *testing.T) {
 		{"helo is an address", checktest.Mail{Helo: "[192.0.2.1]", Text: plain + "hello\n"}, ""},
 		{"signer", checktest.Mail{Text: "DKIM-Signature: v=1; a=rsa-sha256; d=spam.example; s=x; h=from; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\n" + plain + "hello\n"}, "URIBL_SENDER=1"},
 		{"author's address", checktest.Mail{Text: "From: Scammer+1@mail.example\n\nhello\n"}, "URIBL_ADDRESS=1"},
+		{"author's address in doubt", checktest.Mail{Text: "From: grey@mail.example\n\nhello\n"}, "URIBL_SENDER_SUSPECT=1"},
 		{"reply-to", checktest.Mail{Text: "Reply-To: \"x\" <scammer@MAIL.example>\n" + plain + "hello\n"}, "URIBL_ADDRESS=1"},
 		{"hop", checktest.Mail{Text: "Received: from x ([198.51.100.7]) by y; date\n" + plain + "hello\n"}, "URIBL_RECEIVED=1"},
 		{"dial-up hop", checktest.Mail{Client: "203.0.113.1", Text: "Received: from x ([192.0.2.2]) by y; date\n" + plain + "hello\n"}, ""},

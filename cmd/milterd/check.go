@@ -13,7 +13,7 @@ type checkCmd struct {
 }
 
 // Run checks what a start would read: configuration, rules with their tests,
-// sections of checks. It asks nobody.
+// sections of checks. It asks nobody. Warnings are about what works, badly.
 func (c *checkCmd) Run(g *globals) error {
 	cfg, err := g.loadConfig()
 	if err != nil {
@@ -31,6 +31,9 @@ func (c *checkCmd) Run(g *globals) error {
 		}
 		_, err = g.stdout.Write(text)
 		return err
+	}
+	for _, w := range e.Warnings() {
+		fmt.Fprintf(g.stderr, "%s (a warning)\n", w)
 	}
 	for _, r := range content.Costly(e.Rules) {
 		if rules.IsShipped(r.Pos.File) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"milterd/checks/signing"
 	"milterd/dkim"
 	"milterd/internal/config"
 	"milterd/internal/dns"
@@ -47,13 +48,13 @@ func (c *dkimCheckCmd) Run(g *globals) error {
 		if err != nil {
 			return err
 		}
-		signing := 0
+		active := 0
 		for i := range list {
 			if !list[i].signs() {
 				continue
 			}
-			signing++
-			switch err := c.probe(resolver, t.Domain, &list[i].Key); {
+			active++
+			switch err := c.probe(cfg, resolver, t.Domain, &list[i].Key); {
 			case err == nil:
 				fmt.Fprintf(g.stdout, "%s %s (%s): signed here, verified by go-msgauth from the DNS\n", t.Domain, list[i].Selector, describe(&list[i].Key))
 			default:
@@ -62,7 +63,7 @@ func (c *dkimCheckCmd) Run(g *globals) error {
 				fmt.Fprintf(g.stdout, "%s %s (%s): %s\n", t.Domain, list[i].Selector, describe(&list[i].Key), safe(err.Error()))
 			}
 		}
-		if signing == 0 {
+		if active == 0 {
 			failed = true
 			fmt.Fprintf(g.stdout, "%s: no key signs yet (milterd dkim status %s)\n", t.Domain, t.Domain)
 		}
@@ -76,9 +77,10 @@ func (c *dkimCheckCmd) Run(g *globals) error {
 	return nil
 }
 
-// probe signs a message with one key and has it verified.
-func (c *dkimCheckCmd) probe(resolver *dns.Resolver, domain string, k *keys.Key) error {
-	signed, err := signMessage(domain, []*keys.Key{k}, fmt.Appendf(nil, "From: probe@%s\r\nTo: probe@%s\r\nSubject: milterd dkim check\r\n"+
+// probe signs a message with one key, as the domain signs its mail, and has it
+// verified.
+func (c *dkimCheckCmd) probe(cfg *config.Config, resolver *dns.Resolver, domain string, k *keys.Key) error {
+	signed, err := signMessage(cfg, domain, []*keys.Key{k}, fmt.Appendf(nil, "From: probe@%s\r\nTo: probe@%s\r\nSubject: milterd dkim check\r\n"+
 		"Date: %s\r\nMessage-ID: <probe@%s>\r\n\r\nNobody sends this message.\r\n", domain, domain, time.Now().Format(time.RFC1123Z), domain))
 	if err != nil {
 		return err
@@ -105,8 +107,8 @@ type dkimSignCmd struct {
 	File   string `arg:"" name:"file" help:"Message file; - is standard input."`
 }
 
-// Run prints the message with signatures on top, in the line ends that it came in.
-// It does not ask whether the message is ours to sign; the daemon does.
+// Run prints the message with signatures on top, made as the configuration says,
+// in the line ends that it came in. It does not ask whether the message is ours to sign; the daemon does.
 func (c *dkimSignCmd) Run(g *globals) error {
 	cfg, err := c.config(g)
 	if err != nil {
@@ -124,10 +126,15 @@ func (c *dkimSignCmd) Run(g *globals) error {
 func (c *dkimSignCmd) sign(g *globals, cfg *config.Config, raw []byte) error {
 	domain := c.Domain
 	if domain == "" {
-		var err error
-		if domain, err = authorDomain(raw); err != nil {
+		author, err := authorDomain(raw)
+		if err != nil {
 			return err
 		}
+		by, _, err := signing.Style(cfg.Signing, author)
+		if err != nil {
+			return g.configFailed(err)
+		}
+		domain = by.String()
 	}
 	t, err := c.target(g, cfg, domain)
 	if err != nil {
@@ -137,16 +144,16 @@ func (c *dkimSignCmd) sign(g *globals, cfg *config.Config, raw []byte) error {
 	if err != nil {
 		return err
 	}
-	var signing []*keys.Key
+	var with []*keys.Key
 	for i := range list {
 		if list[i].signs() {
-			signing = append(signing, &list[i].Key)
+			with = append(with, &list[i].Key)
 		}
 	}
-	if len(signing) == 0 {
+	if len(with) == 0 {
 		return &exitError{exitFindings, fmt.Errorf("no key of %s signs yet (milterd dkim status %s)", t.Domain, t.Domain)}
 	}
-	signed, err := signMessage(t.Domain, signing, raw)
+	signed, err := signMessage(cfg, t.Domain, with, raw)
 	if err != nil {
 		return keysFailed(err)
 	}
@@ -155,7 +162,7 @@ func (c *dkimSignCmd) sign(g *globals, cfg *config.Config, raw []byte) error {
 }
 
 // authorDomain is the domain of the From field.
-func authorDomain(raw []byte) (string, error) {
+func authorDomain(raw []byte) (message.Domain, error) {
 	var from []string
 	sender := false
 	for _, f := range milter.ParseMessage(raw).Fields {
@@ -166,20 +173,22 @@ func authorDomain(raw []byte) (string, error) {
 	}
 	author := message.ParseAuthor(from, sender, 0)
 	if author.Domain.IsZero() {
-		return "", &exitError{exitData, errors.New("no author with a domain in From; --domain says what to sign for")}
+		return message.Domain{}, &exitError{exitData, errors.New("no author with a domain in From; --domain says what to sign for")}
 	}
-	return author.Domain.String(), nil
+	return author.Domain, nil
 }
 
 // signMessage returns the message with a signature by each of the keys on top,
-// the first key's uppermost.
-func signMessage(domain string, list []*keys.Key, raw []byte) ([]byte, error) {
+// the first key's uppermost, as the configuration has the domain sign.
+func signMessage(cfg *config.Config, domain string, list []*keys.Key, raw []byte) ([]byte, error) {
 	d, err := message.ParseDomain(domain)
 	if err != nil {
 		return nil, err
 	}
-	signer := dkim.Signer{Body: dkim.Simple, Expire: 7 * 24 * time.Hour}
-	signer.Names, signer.Oversign = dkim.StandardNames()
+	_, signer, err := signing.Style(cfg.Signing, d)
+	if err != nil {
+		return nil, err
+	}
 	for _, k := range list {
 		private, err := keys.Load(k.Path)
 		if err != nil {
@@ -195,12 +204,12 @@ func signMessage(domain string, list []*keys.Key, raw []byte) ([]byte, error) {
 	for i, f := range m.Fields {
 		fields[i] = message.Field{Name: f.Name, Value: f.Value}
 	}
-	signing, err := signer.Start(fields)
+	hashing, err := signer.Start(fields)
 	if err != nil {
 		return nil, err
 	}
-	signing.Write(m.Body)
-	signatures, err := signing.Finish()
+	hashing.Write(m.Body)
+	signatures, err := hashing.Finish()
 	if err != nil {
 		return nil, err
 	}

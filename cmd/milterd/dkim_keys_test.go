@@ -404,6 +404,45 @@ func TestDKIMSign(t *testing.T) {
 	s.run(exitConfig, "milterd: DIR/keys/sender.example/state.json: is not there, and its directory is not; milterd dkim genkey sender.example makes keys\n", "sign", put(t, s.dir, "x.eml", ham))
 }
 
+// TestDKIMSignAsConfigured: a domain's own fields, canonicalization and time are
+// those of the daemon, and an author below a domain is signed for by it.
+func TestDKIMSignAsConfigured(t *testing.T) {
+	s := newKeySite(t, "")
+	s.newcomer()
+	s.run(exitOK, "...", "rotate", "example.org")
+	const message = "From: Ann <ann@news.example.org>\nSubject: a\n\nBody\n"
+	for _, c := range []struct {
+		yaml      string
+		want      []string
+		forbidden string
+	}{
+		{"signing: {domains: {example.org: {directory: keys/example.org, subdomains: true}}}",
+			[]string{"c=relaxed/simple;", ":Reply-To:"}, "c=relaxed/relaxed;"},
+		{"signing: {headers: list-friendly, domains: {example.org: {directory: keys/example.org, subdomains: true}}}",
+			[]string{"c=relaxed/simple;"}, "Reply-To"},
+		{"signing: {expire: off, canonicalization: simple/simple, domains: {example.org: {directory: keys/example.org, subdomains: true, headers: list-friendly, canonicalization: relaxed/relaxed}}}",
+			[]string{"c=relaxed/relaxed;"}, "; x="},
+	} {
+		put(t, s.dir, "milterd.yaml", c.yaml+"\n")
+		code, signed, stderr := cmd(t, message, "dkim", "sign", "-")
+		top, _, _ := strings.Cut(signed, "From: Ann")
+		top = strings.Join(strings.Fields(top), " ")
+		tags := strings.ReplaceAll(top, " ", "")
+		for _, want := range append(c.want, "d=example.org;") {
+			if !strings.Contains(tags, want) {
+				t.Errorf("%s: no %s in %d %s\n%s", c.yaml, want, code, stderr, top)
+			}
+		}
+		if strings.Contains(top, c.forbidden) {
+			t.Errorf("%s: %s in\n%s", c.yaml, c.forbidden, top)
+		}
+		s.run(exitOK, "...verified by go-msgauth...\n...verified by go-msgauth...\n", "check")
+	}
+	// A key that is not there keeps nobody from trying another.
+	put(t, s.dir, "milterd.yaml", "signing: {domains: {example.org: {directory: keys/example.org}, example.net: {keys: [{selector: a, file: keys/example.org/none.pem}]}}}\n")
+	s.run(exitOK, "DKIM-Signature: ...", "sign", put(t, s.dir, "x.eml", "From: ann@example.org\n\nx\n"))
+}
+
 func TestDKIMGenkeyFlags(t *testing.T) {
 	s := newKeySite(t, "")
 	made := func(want string, args ...string) {

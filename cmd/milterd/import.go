@@ -4,11 +4,12 @@ import (
 	"os"
 )
 
-// importCmd is the family of commands that read another program's configuration
-// and print milterd's. Each prints YAML to standard output and, to standard error
+// importCmd is the family of commands that take over from another program. One takes
+// what it has learned; the others read its configuration and print milterd's: each prints YAML to standard output and, to standard error
 // or the file of --report, what became of every line; each ends with 1 when a line
 // was not carried.
 type importCmd struct {
+	Bayes        importBayesCmd        `cmd:"" name:"bayes" help:"Take over what SpamAssassin's Bayes has learned: a backup of sa-learn, into the store."`
 	Opendkim     importOpendkimCmd     `cmd:"" name:"opendkim" help:"Read the configuration of OpenDKIM: settings, KeyTable, SigningTable, lists of hosts."`
 	Postgrey     importPostgreyCmd     `cmd:"" name:"postgrey" help:"Read the white lists of postgrey: clients and recipients."`
 	Spamassassin importSpamassassinCmd `cmd:"" name:"spamassassin" help:"Read rules of SpamAssassin: .cf files and directories with such."`

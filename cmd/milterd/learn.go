@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"milterd/bayes"
 	"milterd/internal/control"
@@ -17,7 +19,7 @@ import (
 
 type learnCmd struct {
 	User  string   `help:"Whose opinion it is: the login name of a mailbox. Default: everybody's, if you are root or the daemon's user, else your own." placeholder:"LOGIN"`
-	Class string   `arg:"" enum:"spam,ham,forget" help:"What the messages are: spam, ham, or forget to take back what was said before."`
+	Class string   `arg:"" enum:"spam,ham,forget,show" help:"What the messages are: spam, ham, forget to take back what was said before, or show to see it."`
 	Paths []string `arg:"" name:"path" help:"Message files, mboxes, Maildirs, directories of them; - is standard input."`
 }
 
@@ -48,6 +50,10 @@ func (c *learnCmd) Run(g *globals) error {
 		case why != nil:
 			l.refused++
 			fmt.Fprintf(g.stderr, "milterd: %s refused: %s\n", safe(m.Name), safe(why.Error()))
+		case c.Class == "show":
+			if err := c.show(g, s, user, &m); err != nil {
+				return err
+			}
 		default:
 			if err := l.add(m.Raw); err != nil {
 				return l.failed(g, err)
@@ -59,14 +65,33 @@ func (c *learnCmd) Run(g *globals) error {
 		return l.failed(g, err)
 	}
 	bar.Close()
-	fmt.Fprintln(g.stdout, l)
+	if c.Class != "show" {
+		fmt.Fprintln(g.stdout, l)
+	}
 	if l.refused > 0 {
 		return &exitError{code: exitData}
 	}
 	return nil
 }
 
-var errBackup = errors.New(`a backup of sa-learn holds SpamAssassin's hashes of words, not words, and no other program can read them: teach the mail itself ("milterd learn --help")`)
+// show prints what was said of a message, by whom, when and by which way.
+func (c *learnCmd) show(g *globals, s *state, user string, m *mailbox.Message) error {
+	taught, err := s.taught(context.Background(), user, m.Raw)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return &exitError{exitPermission, err}
+	case err != nil:
+		return &exitError{exitTemporary, err}
+	case taught[0] == nil:
+		fmt.Fprintf(g.stdout, "%s: nothing was said of it\n", safe(m.Name))
+	default:
+		r := taught[0]
+		fmt.Fprintf(g.stdout, "%s: %s, said by %s at %s (%s)\n", safe(m.Name), r.Class, safe(cmp.Or(r.By, "nobody")), r.At.Local().Format(time.RFC3339), r.Source)
+	}
+	return nil
+}
+
+var errBackup = errors.New(`a backup of sa-learn is no mail: "milterd import bayes" takes it`)
 
 // unlearnable says why a message cannot be learned, nil when it can.
 func unlearnable(m *mailbox.Message) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -18,6 +19,7 @@ func school(t *testing.T) (dir string) {
 	put(t, dir, "milterd.yaml", "control: unix:c.sock\nhttp: off\nstore: bolt:state/state.db\njournal: {path: state/verdicts}\n")
 	const one = "From: a@b.example\nMessage-ID: <1@x>\nSubject: one\n\nsome words\n"
 	put(t, dir, "one.eml", one)
+	put(t, dir, "two.eml", strings.ReplaceAll(one, "1@x", "never@x"))
 	put(t, dir, "box", "From x Mon Jan  1 00:00:00 2026\n"+one+"\nFrom x Mon Jan  1 00:00:00 2026\n"+strings.ReplaceAll(one, "1@x", "2@x"))
 	put(t, dir, "md/cur/3", strings.ReplaceAll(one, "1@x", "3@x"))
 	put(t, dir, "md/new/4", strings.ReplaceAll(one, "1@x", "4@x"))
@@ -46,9 +48,10 @@ func TestLearn(t *testing.T) {
 		{[]string{"ham", at("one.eml")}, 0, "learned 1 as ham (1 of them had been called the opposite), known 0, refused 0\n", ""},
 		{[]string{"ham", "-"}, 0, "learned 0 as ham, known 1, refused 0\n", ""},
 		{[]string{"--user", "Joe", "ham", at("one.eml")}, 0, "learned 1 as ham, known 0, refused 0, for joe\n", ""},
+		{[]string{"show", at("two.eml"), at("nothing")}, exitData, at("two.eml") + ": nothing was said of it\n", "no such file"},
 		{[]string{"forget", at("box")}, 0, "forgotten 2, known 0, refused 0\n", ""},
 		{[]string{"forget", at("box")}, 0, "forgotten 0, known 2, refused 0\n", ""},
-		{[]string{"spam", at("backup"), at("one.eml")}, exitData, "learned 1 as spam, known 0, refused 1\n", "SpamAssassin's hashes of words"},
+		{[]string{"spam", at("backup"), at("one.eml")}, exitData, "learned 1 as spam, known 0, refused 1\n", "milterd import bayes"},
 		{[]string{"spam", at("nothing")}, exitData, "learned 0 as spam, known 0, refused 1\n", "no such file"},
 		{[]string{"--user", "a\nb", "spam", at("one.eml")}, exitUsage, "", "no name of a user"},
 		{[]string{"eggs", at("one.eml")}, exitUsage, "", "eggs"},
@@ -59,8 +62,42 @@ func TestLearn(t *testing.T) {
 			t.Errorf("learn %v: %d %q %q", c.args, code, stdout, stderr)
 		}
 	}
+	code, stdout, stderr := cmd(t, "", "learn", "--user", "joe", "show", at("one.eml"))
+	if said := regexp.MustCompile(`one\.eml: ham, said by \S+ at 20\d\d-\S+ \(learn\)\n$`); code != 0 || !said.MatchString(stdout) || stderr != "" {
+		t.Errorf("show: %d %q %q", code, stdout, stderr)
+	}
 	if info, err := os.Stat(at("state/state.db")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the store: %v, %v", info, err)
+	}
+}
+
+// TestImportBayes without a daemon: the command opens the store.
+func TestImportBayes(t *testing.T) {
+	dir := school(t)
+	at := func(name string) string { return filepath.Join(dir, name) }
+	const backup = "v\t3\tdb_version # this must be the first line!!!\nv\t5\tnum_spam\nv\t7\tnum_nonspam\nt\t3\t0\t1700000000\t0a1b2c3d4e\n"
+	for _, c := range []struct {
+		args   []string
+		stdin  string
+		code   int
+		stdout string
+		stderr string
+	}{
+		{[]string{}, backup, 0, "imported 1 tokens of 5 spam and 7 ham\n", ""},
+		{[]string{"--user", "Joe", "-"}, backup + "x\n", exitFindings, "imported 1 tokens of 5 spam and 7 ham, for joe\n", "milterd: -: line 5: expected a line that begins with v, t or s and a tab\nmilterd: 1 lines were not carried\n"},
+		{[]string{"--forget", "--user", "joe"}, "", 0, "forgotten 1 tokens of 5 spam and 7 ham, for joe\n", ""},
+		{[]string{"--forget", "--user", "joe"}, "", 0, "nothing was imported, nothing is forgotten\n", ""},
+		{[]string{"--forget"}, "", 0, "forgotten 1 tokens of 5 spam and 7 ham\n", ""},
+		{[]string{at("backup")}, "", exitData, "", "num_nonspam"},
+		{[]string{at("one.eml")}, "", exitData, "", "the first line is not"},
+		{[]string{at("nothing")}, "", exitData, "", "no such file"},
+		{[]string{"--forget", at("backup")}, "", exitUsage, "", "--forget needs no file"},
+		{[]string{"--user", "a\nb"}, backup, exitUsage, "", "no name of a user"},
+	} {
+		code, stdout, stderr := cmd(t, c.stdin, append([]string{"import", "bayes"}, c.args...)...)
+		if code != c.code || stdout != c.stdout || !strings.Contains(stderr, c.stderr) {
+			t.Errorf("import bayes %v: %d %q %q", c.args, code, stdout, stderr)
+		}
 	}
 }
 

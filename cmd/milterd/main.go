@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/alecthomas/kong"
 )
@@ -84,6 +85,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	if err != nil {
 		fmt.Fprintln(stderr, "milterd:", err)
 		return exitUsage
+	}
+	if len(args) > 0 && args[0] == "help" { // "help dkim sign" is "dkim sign --help"
+		args = append(slices.Clone(args[1:]), "--help")
 	}
 	ctx, err := parser.Parse(args)
 	if exited >= 0 { // help was asked for

@@ -79,8 +79,12 @@ func TestHelp(t *testing.T) {
 	want(t, exitOK, []string{"0 ok", "1 findings (spam, lint errors, failed tests)", "64 usage", "65 unreadable message", "69 a service is missing", "75 temporary", "77 permission", "78 configuration",
 		"serve", "check", "scan", "send", "why", "rules list", "rules test", "spf check", "version", "--config", "MILTERD_CONFIG"}, "--help")
 	for _, args := range [][]string{{"serve"}, {"check"}, {"scan"}, {"send"}, {"why"}, {"rules"}, {"rules", "test"}, {"spf", "check"}} {
-		want(t, exitOK, []string{"Usage: milterd " + args[0]}, append(args, "--help")...)
+		usage := []string{"Usage: milterd " + strings.Join(args, " ")}
+		want(t, exitOK, usage, append(args, "--help")...)
+		want(t, exitOK, usage, append([]string{"help"}, args...)...)
 	}
+	want(t, exitOK, []string{"Usage: milterd <command>", "dkim genkey"}, "help")
+	want(t, exitUsage, []string{"nonsense"}, "help", "nonsense")
 }
 
 // TestUsage: what is wrong with a command line is 64, whatever it is, and says
@@ -134,6 +138,9 @@ func TestCheck(t *testing.T) {
 	put(t, dir, "bad.yaml", "rules:\n  - name: SLOW\n    body: {match: '[a-z]+[0-9]'}\n    tests: {hit: [a1], miss: ['-']}\n")
 	put(t, dir, "milterd.yaml", "rules: [bad.yaml]\n")
 	want(t, exitOK, []string{"bad.yaml:2:5: rule SLOW is costly", "configuration is in order"}, "check")
+
+	put(t, dir, "milterd.yaml", "limits: {message_time: 20s}\nchecks: {clamav: {enabled: true}}\n")
+	want(t, exitOK, []string{":2:18: checks.clamav.timeout: 20s is no less than limits.message_time (20s): ", " (a warning)\n", "configuration is in order"}, "check")
 }
 
 // TestCheckWithout: a file that is named must be there, the one at the default

@@ -161,7 +161,7 @@ func TestScanCompare(t *testing.T) {
 	other := put(t, dir, "other/milterd.yaml", "rules: [less.yaml]\n")
 	put(t, dir, "other/less.yaml", "rules: [{name: GTUBE, score: 1}]\n")
 	code, stdout, stderr := cmd(t, "", "scan", "--compare", other, filepath.Join(dir, "mail"))
-	want := dir + "/mail/mbox#1: reject (1000.5) -> accept (1.5): GTUBE -999.0\n1 of 3 messages would be treated otherwise\n"
+	want := dir + "/mail/mbox#1: reject (1000.0) -> accept (1.0): GTUBE -999.0\n1 of 3 messages would be treated otherwise\n"
 	if code != exitFindings || stderr != "" || stdout != want {
 		t.Errorf("%d %s\n%s\nwant\n%s", code, stderr, stdout, want)
 	}

@@ -199,7 +199,7 @@ func TestWhy(t *testing.T) {
 	if err := json.Unmarshal([]byte(line), &record); err != nil || record["qid"] != "4bWHY" || strings.Count(line, "\n") != 1 {
 		t.Errorf("%v: %s", err, line)
 	}
-	want(t, exitFindings, []string{`no verdict on "4bNOBODY" in `, "kept for 720h0m0s"}, "why", "4bNOBODY")
+	want(t, exitFindings, []string{`no verdict on "4bNOBODY" in `, "kept for 30d"}, "why", "4bNOBODY")
 	want(t, exitFindings, []string{`no verdict on ""`}, "why", "")
 }
 

@@ -16,7 +16,7 @@ type spfCmd struct {
 
 type spfCheckCmd struct {
 	IP    netip.Addr `arg:"" name:"ip" help:"Address of the SMTP client."`
-	From  string     `arg:"" help:"Envelope sender; '' or <> is the null sender."`
+	From  string     `arg:"" help:"Envelope sender; an empty one or <> is the null sender."`
 	Helo  string     `arg:"" optional:"" help:"Name given in HELO."`
 	Quiet bool       `short:"q" help:"Only the results, not the steps."`
 }

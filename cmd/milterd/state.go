@@ -115,6 +115,14 @@ func (s *state) learn(ctx context.Context, user string, class bayes.Class, raw .
 	return control.Report{User: user, Results: results}, err
 }
 
+// taught returns what was said of messages, nil of those of which nothing was said.
+func (s *state) taught(ctx context.Context, user string, raw ...[]byte) ([]*bayes.Record, error) {
+	if s.client != nil {
+		return s.client.Taught(ctx, user, raw...)
+	}
+	return s.desk.Taught(ctx, user, raw...)
+}
+
 func ownName() string {
 	if u, err := user.Current(); err == nil {
 		return u.Username

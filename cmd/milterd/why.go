@@ -37,7 +37,7 @@ func (c *whyCmd) Run(g *globals) error {
 	case err != nil:
 		return err
 	case len(records) == 0:
-		return &exitError{exitFindings, fmt.Errorf("no verdict on %q in %s (kept for %s)", safe(c.Key), cfg.Journal.Path, cfg.Journal.MaxAge)}
+		return &exitError{exitFindings, fmt.Errorf("no verdict on %q in %s (kept for %s)", safe(c.Key), cfg.Journal.Path, days(cfg.Journal.MaxAge))}
 	}
 	for i, r := range records {
 		if c.JSON {
@@ -61,4 +61,12 @@ func askDaemon(cfg *config.Config, key string) ([]*journal.Record, error) {
 	defer cancel()
 	var records []*journal.Record
 	return records, client.Verdicts(ctx, key, &records)
+}
+
+// days writes a duration as the configuration does: 30d, not 720h0m0s.
+func days(d time.Duration) string {
+	if day := 24 * time.Hour; d >= day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	return d.String()
 }

@@ -16,7 +16,7 @@
 // what it is. Only an archive in an archive is unpacked as a whole, up to a quarter
 // of the budget.
 //
-// zip and 7z are read by readers of our own, since what their readers in libraries
+// zip, 7z, cabinets and TNEF are read by readers of our own, since what their readers in libraries
 // reserve goes by what the file claims. Decompression is that of the standard library
 // and of github.com/ulikunitz/xz; rar is read by github.com/nwaples/rardecode, with a
 // small dictionary. A panic of one of them is a broken archive.
@@ -110,7 +110,8 @@ const (
 	Encrypted Facts = 1 << iota
 	// Broken says that an archive could not be read to its end.
 	Broken
-	// Unsupported says that something is packed in a way that is not unpacked here.
+	// Unsupported says that something is packed in a way that is not unpacked here, or
+	// lies in another file.
 	Unsupported
 	// Overlap says that entries of a zip share their bytes, which no packer does.
 	Overlap
@@ -198,6 +199,13 @@ func (w *walker) read(f Format, content []byte) (err error) {
 		return w.rar(content)
 	case Tar:
 		return w.tar(newBytesReader(content))
+	case Cab:
+		return w.cab(content)
+	case Tnef:
+		return w.tnef(content)
+	case Foreign:
+		w.facts |= Unsupported
+		return nil
 	default:
 		return w.stream(f, content)
 	}

@@ -228,7 +228,8 @@ func TestBudgetIsShared(t *testing.T) {
 func FuzzWalk(f *testing.F) {
 	for _, seed := range [][]byte{makeZip(f, note, exe), makeTar(f, note), makeGzip(f, makeTar(f, note)), makeXZ(f, makeTar(f, note)),
 		makeRar(note, exe), fixture(f, "a.7z"), fixture(f, "copy.7z"), fixture(f, "plainlist.7z"), fixture(f, "secret.7z"),
-		makeZip(f, file{"in.zip", makeZip(f, note)})} {
+		makeZip(f, file{"in.zip", makeZip(f, note)}), makeCab(f, cabMSZIP, note, exe), makeCab(f, cabStored, file{"in.zip", makeZip(f, note)}),
+		makeTnef(attached("a.exe", exe.content, property(mapiUnicode, mapiLongName, unicodeName("b.exe"))))} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {

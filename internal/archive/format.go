@@ -9,7 +9,8 @@ import (
 type Format uint8
 
 // The formats that are read here. Gzip, Bzip2 and Xz hold one file, which mostly is
-// a tar.
+// a tar; Cab is a Microsoft cabinet, Tnef what Outlook calls winmail.dat. Foreign is an
+// archive of another kind, of which nothing is known but that.
 const (
 	None Format = iota
 	Zip
@@ -19,6 +20,9 @@ const (
 	Gzip
 	Bzip2
 	Xz
+	Cab
+	Tnef
+	Foreign
 )
 
 var (
@@ -26,7 +30,31 @@ var (
 	rarMagic      = []byte("Rar!\x1a\x07")
 	xzMagic       = []byte("\xfd7zXZ\x00")
 	gzipMagic     = []byte("\x1f\x8b\x08")
+	cabMagic      = []byte("MSCF\x00\x00\x00\x00")
+	tnefMagic     = []byte("\x78\x9f\x3e\x22")
 )
+
+// foreignMagics are how archives begin that are not read here, by where that stands.
+var foreignMagics = []struct {
+	at    int
+	magic string
+}{
+	{7, "**ACE**"}, {2, "-lh"}, {2, "-lz"}, {0, "\x28\xb5\x2f\xfd"}, // ACE, LHA, LArc, Zstandard
+	{0, "\x04\x22\x4d\x18"}, {0, "LZIP"}, {0, "LRZI"}, {0, "\x1f\x9d\x90"}, // LZ4, lzip, lrzip, compress
+	{0, "!<arch>\n"}, {0, "\xed\xab\xee\xdb"}, {0, "070701"}, {0, "070702"}, {0, "070707"}, {0, "xar!"}, // ar and Debian's, RPM, cpio, xar
+	{0, "MSWIM\x00\x00\x00"}, {0, "StuffIt (c)"}, {0, "SIT!"}, {0, "ALZ\x01"}, {0, "EGGA"}, {0, "7kSt"}, // WIM, StuffIt, ALZip, EGG, ZPAQ
+}
+
+// isForeign reports whether head is that of an archive that is not read here.
+func isForeign(head []byte) bool {
+	for _, m := range foreignMagics {
+		if len(head) > m.at && bytes.HasPrefix(head[m.at:], []byte(m.magic)) {
+			return m.at != 2 || len(head) > 6 && head[6] == '-'
+		}
+	}
+	// ARJ: its magic is short, the size of the header behind it is not free.
+	return len(head) > 4 && head[0] == 0x60 && head[1] == 0xea && head[3] <= 0x0a && head[4] >= 30
+}
 
 // FormatOf says which archive it is that begins with these bytes: by what they are
 // and, since a zip is read from its end and may have anything in front, by its name.
@@ -45,8 +73,14 @@ func FormatOf(head []byte, name string) Format {
 		return Xz
 	case len(head) > 10 && bytes.HasPrefix(head, []byte("BZh")) && bytes.Equal(head[4:10], []byte("1AY&SY")):
 		return Bzip2
+	case bytes.HasPrefix(head, cabMagic):
+		return Cab
+	case bytes.HasPrefix(head, tnefMagic):
+		return Tnef
 	case isTar(head):
 		return Tar
+	case isForeign(head):
+		return Foreign
 	}
 	switch strings.ToLower(name[strings.LastIndexByte(name, '.')+1:]) {
 	case "zip", "jar":

@@ -85,6 +85,10 @@ func (w *walker) open(e *Entry, price int64, open opener) error {
 	if f == None {
 		return nil
 	}
+	if f == Foreign {
+		w.facts |= Unsupported
+		return nil
+	}
 	if len(e.Path) > w.budget.limits.Depth {
 		w.facts |= LimitDepth
 		return nil
@@ -149,6 +153,8 @@ var (
 // cause is the fact behind an error of an opener or a decoder.
 func cause(err error) Facts {
 	switch {
+	case errors.Is(err, errStop):
+		return 0 // it is there already
 	case errors.Is(err, errUnsupported):
 		return Unsupported
 	case errors.Is(err, errDictionary):

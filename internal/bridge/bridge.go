@@ -20,8 +20,8 @@ type Options struct {
 	// Pipeline returns the pipeline for the next transaction. A reload changes
 	// what it returns; transactions in flight keep theirs.
 	Pipeline func() *pipeline.Pipeline
-	// Report is told of every decided message before the client is; it must not
-	// wait.
+	// Report is told of every decided message, and of every recipient refused at RCPT
+	// TO, before the client is; it must not wait.
 	Report func(*pipeline.Outcome)
 	// LimitHit counts a message that went over the named limit.
 	LimitHit func(limit string)
@@ -34,8 +34,11 @@ type Options struct {
 
 	// Memory and Files bound what messages in flight hold in RAM and on disk.
 	Memory, Files *message.Budget
-	SpoolDir      string
-	Logger        *slog.Logger
+	// Long is the memory for what checks make of bodies that are not kept in memory.
+	// Messages wait for it at their end, in turn; nil lets everybody go on.
+	Long     *message.Turns
+	SpoolDir string
+	Logger   *slog.Logger
 }
 
 // spoolMemory is how much of a body stays in memory before it goes to a file.

@@ -2,7 +2,9 @@ package bridge
 
 import (
 	"context"
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"milterd/checks"
@@ -28,11 +30,14 @@ func TestRefusedAtRcpt(t *testing.T) {
 	b := newBed(t, specs, nil)
 	c := b.greet(stranger())
 	out, decided := b.send(c, to("a@mx.test"), "From: x@y.test\n\nhello\n")
-	if out.Stage != "rcpt" || !strings.HasPrefix(out.Reply.String(), want) || decided != nil {
-		t.Errorf("%s: %s, %v", out.Stage, out.Reply, decided)
+	if out.Stage != "rcpt" || !strings.HasPrefix(out.Reply.String(), want) || decided == nil || !decided.AtRcpt {
+		t.Fatalf("%s: %s, %+v", out.Stage, out.Reply, decided)
+	}
+	if m := decided.Message; len(m.Recipients) != 1 || m.Recipients[0].Path.Raw != "<a@mx.test>" || !strings.Contains(out.Reply.String(), m.ID) || decided.Verdict.DecidedBy != "dnsbl" {
+		t.Errorf("told: %+v of %+v", decided.Verdict, m)
 	}
 	_, decided = b.send(c, to("postmaster@mx.test"), "From: x@y.test\n\nhello\n")
-	if decided == nil || decided.Verdict.Action.Refuses() || decided.Verdict.Mitigation != "postmaster" {
+	if decided == nil || decided.AtRcpt || decided.Verdict.Action.Refuses() || decided.Verdict.Mitigation != "postmaster" {
 		t.Fatalf("postmaster: %+v", decided)
 	}
 	if n := len(decided.Message.Recipients); n != 1 {
@@ -50,5 +55,43 @@ func TestRefusedAtRcpt(t *testing.T) {
 	out, decided = b.send(b.greet(stranger()), to("a@mx.test"), "From: x@y.test\n\nhello\n")
 	if decided == nil || decided.Verdict.Action != message.RejectMail || out.Stage != "eom" {
 		t.Errorf("late: %s, %+v", out.Stage, decided)
+	}
+}
+
+// asking is a check of the whole message that asks for every recipient to come back, and
+// counts those who were asked.
+type asking struct{ asked *atomic.Int64 }
+
+func (asking) AnswersAtRcpt() bool    { return true }
+func (a asking) AtRcpt() checks.Check { return a }
+
+func (asking) Run(_ context.Context, in *checks.Input) (checks.Result, error) {
+	if in.Recipient == nil {
+		return checks.Result{}, nil
+	}
+	return checks.Result{Demand: &checks.Demand{Action: message.Greylist, Reply: message.ReplyGreylisted(300), Finding: "ODD", AtRcpt: true}}, nil
+}
+
+func (a asking) Record(context.Context, *checks.Input, *message.Verdict) error {
+	a.asked.Add(1)
+	return nil
+}
+
+// TestManyRefused: of a client who tries very many recipients the first ones are told,
+// and all are remembered.
+func TestManyRefused(t *testing.T) {
+	var asked atomic.Int64
+	b := newBed(t, []checks.Spec{checktest.Fake("greylist", checks.Message, asking{&asked})}, nil)
+	var all []string
+	for i := range maxRefusals + 20 {
+		all = append(all, fmt.Sprintf("user%d@mx.test", i))
+	}
+	out, _ := b.send(b.greet(stranger()), to(all...), plain)
+	if out.Stage != "rcpt" || !strings.HasPrefix(out.Reply.String(), "451 4.7.1 Greylisted, try again in 300 s (") {
+		t.Errorf("%s: %s", out.Stage, out.Reply)
+	}
+	b.settle()
+	if told := len(b.decided()); told != maxRefusals || asked.Load() != maxRefusals+20 {
+		t.Errorf("%d told, %d remembered", told, asked.Load())
 	}
 }

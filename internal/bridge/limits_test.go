@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"context"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"milterd/checks"
 	"milterd/checks/checktest"
@@ -135,6 +137,65 @@ func TestOutOfMemory(t *testing.T) {
 	})
 }
 
+// Long bodies are judged in turn. One whose turn does not come is to come back, and a
+// short one does not wait for them.
+func TestTurnOfLongBodies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		entered, leave := make(chan struct{}, 2), make(chan struct{})
+		slow := checktest.Fake("slow", checks.Message, running(func(ctx context.Context, in *checks.Input) (checks.Result, error) {
+			if in.Message.Body.Size() > spoolMemory {
+				entered <- struct{}{}
+				<-leave
+			}
+			return checks.Result{}, nil
+		}))
+		b := newBed(t, []checks.Spec{following(func([]byte, error) {}), slow}, func(o *Options) { o.Long = message.NewTurns(1 << 20) })
+		long := "From: x@y.test\r\n\r\n" + strings.Repeat("all work and no play\r\n", 40_000)
+		sent := make(chan milter.Outcome, 2)
+		send := func() {
+			c := b.greet(stranger())
+			go func() {
+				out, err := c.Send(t.Context(), to("ann@here.test"), []byte(long))
+				if err != nil {
+					t.Error(err)
+				}
+				sent <- out
+			}()
+		}
+		send()
+		<-entered
+		send()
+		synctest.Wait() // the second one waits
+		if answer, out := b.send(b.greet(stranger()), to("ann@here.test"), plain); out == nil || !answer.Reply.IsContinue() {
+			t.Errorf("a short one meanwhile: %s", answer.Reply)
+		}
+		began := time.Now()
+		if out := <-sent; out.Stage != "eom" || !strings.HasPrefix(out.Reply.SMTP(), "451 4.3.1 ") || time.Since(began) != 20*time.Second {
+			t.Errorf("the second: %s at %s after %v", out.Reply, out.Stage, time.Since(began))
+		}
+		if b.limits() != "memory_inflight" {
+			t.Errorf("limits hit: %s", b.limits())
+		}
+		send()
+		synctest.Wait()
+		close(leave) // the first one ends, and the third has its turn
+		for range 2 {
+			if out := <-sent; !out.Reply.IsContinue() {
+				t.Errorf("in turn: %s", out.Reply)
+			}
+		}
+		synctest.Wait()
+		if b.memory.Used() != 0 || b.files.Used() != 0 {
+			t.Errorf("afterwards: %d bytes of memory, %d of spool", b.memory.Used(), b.files.Used())
+		}
+	})
+}
+
+// running is a check that is one function.
+type running func(ctx context.Context, in *checks.Input) (checks.Result, error)
+
+func (f running) Run(ctx context.Context, in *checks.Input) (checks.Result, error) { return f(ctx, in) }
+
 func TestOutOfSpool(t *testing.T) {
 	body := strings.Repeat(strings.Repeat("x", 70)+"\n", 10_000)
 	for _, size := range []int64{100_000, 400_000} { // not even what is in memory fits; some of it does
@@ -255,7 +316,7 @@ func TestEveryReplyIsWritable(t *testing.T) {
 		"ReplyRecipients": message.ReplyRecipients, "ReplyOwnFault": message.ReplyOwnFault, "ReplyNoMemory": message.ReplyNoMemory,
 		"ReplyTooBusy": message.ReplyTooBusy, "ReplyShuttingDown": message.ReplyShuttingDown, "ReplyPolicyLookup": message.ReplyPolicyLookup,
 		"ReplyNotOwner": message.ReplyNotOwner, "ReplySigning": message.ReplySigning,
-		"ReplyAttachment": message.ReplyAttachment, "ReplyMalware": message.ReplyMalware, "ReplyScanner": message.ReplyScanner, "ReplyRate": message.ReplyRate,
+		"ReplyAttachment": message.ReplyAttachment(strings.Repeat("a%\r\n.exe", 100)), "ReplyMalware": message.ReplyMalware, "ReplyScanner": message.ReplyScanner, "ReplyRate": message.ReplyRate,
 		"ReplyListed": message.ReplyListed(netip.MustParseAddr("2001:db8::1%eth0"), "zen"),
 		"ReplyDMARC":  message.ReplyDMARC(author), "ReplyGreylisted": message.ReplyGreylisted(1 << 30),
 	}

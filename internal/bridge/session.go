@@ -90,6 +90,7 @@ func (s *session) Mail(_ context.Context, from string, args []string) milter.Rep
 	id := p.NewID()
 	if !s.b.o.Memory.Take(reservation) {
 		s.b.o.LimitHit("memory_inflight")
+		s.b.o.Logger.Warn("message refused: memory_inflight is used up", "id", id, "client", s.client.Client, "from", message.SafeText(from, 200))
 		return reply(message.ReplyNoMemory.WithID(id))
 	}
 	login, peer := s.conn.Macro("{auth_authen}"), s.peer
@@ -112,7 +113,7 @@ func (s *session) Rcpt(ctx context.Context, to string, args []string) milter.Rep
 	if s.tx == nil {
 		return milter.Continue
 	}
-	return s.tx.rcpt(ctx, to, args, s.conn.Macro("{rcpt_mailer}") == "error")
+	return s.tx.rcpt(ctx, to, args, s.conn.Macro("{rcpt_mailer}") == "error", s.conn.Macro("i"))
 }
 
 func (s *session) Data(context.Context) milter.Reply { return milter.Continue }

@@ -178,10 +178,10 @@ func TestReset(t *testing.T) {
 	if out == nil || len(out.Results) != 2 || out.Results[0].Err != nil || len(out.Message.Recipients) != 1 {
 		t.Fatalf("outcome %+v", out)
 	}
+	b.settle() // a check of a message that was dropped may begin late
 	if got := strings.Join(s.take(), " "); strings.Count(got, "connect") != 1 || strings.Count(got, "mail ") != 5 {
 		t.Errorf("checks %q", got)
 	}
-	b.settle()
 	if b.memory.Used() != 0 {
 		t.Errorf("%d bytes of memory are held between messages", b.memory.Used())
 	}

@@ -1,8 +1,11 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"slices"
+	"time"
 
 	"milterd/checks"
 	"milterd/internal/pipeline"
@@ -22,7 +25,15 @@ type transaction struct {
 	m      *message.Message
 	header headerBuilder
 	spool  *message.Spool
+	// refusals are the recipients that were refused here.
+	refusals int
+	// turn gives back what the message has of Options.Long, nil where it has nothing.
+	turn func()
 }
+
+// maxRefusals bounds what is told of one transaction: who tries a thousand addresses
+// shall not push everybody else out of the journal. Metrics count them all.
+const maxRefusals = 50
 
 // change replaces the message by a copy with a change.
 func (t *transaction) change(f func(m *message.Message)) {
@@ -31,7 +42,7 @@ func (t *transaction) change(f func(m *message.Message)) {
 	t.m = &m
 }
 
-func (t *transaction) rcpt(ctx context.Context, to string, args []string, refused bool) milter.Reply {
+func (t *transaction) rcpt(ctx context.Context, to string, args []string, refused bool, queueID string) milter.Reply {
 	if refused {
 		t.change(func(m *message.Message) { m.RejectedRecipients++ })
 		return milter.Continue
@@ -42,6 +53,7 @@ func (t *transaction) rcpt(ctx context.Context, to string, args []string, refuse
 	}
 	before := t.m.Recipients
 	t.change(func(m *message.Message) {
+		m.QueueID = cmp.Or(queueID, m.QueueID)
 		m.Recipients = append(m.Recipients, message.Recipient{Path: message.ParsePath(to), Args: slices.Clone(args)})
 	})
 	if t.m.Peer == message.Stranger {
@@ -50,16 +62,24 @@ func (t *transaction) rcpt(ctx context.Context, to string, args []string, refuse
 	if t.b.o.Late {
 		return milter.Continue
 	}
-	if r, check := t.run.Early(ctx, t.m); !r.IsZero() {
-		t.b.o.Logger.Info("recipient refused", "id", t.m.ID, "client", t.m.Session.Client, "from", message.SafeText(t.m.MailFrom.Raw, 200),
-			"rcpt", message.SafeText(to, 200), "by", check, "reply", r.String())
+	if out := t.run.Early(ctx, t.m); out != nil {
 		t.change(func(m *message.Message) {
 			m.Recipients = slices.Clip(before) // what was published stays as it is
 			m.RejectedRecipients++
 		})
-		return reply(r)
+		t.refuse(ctx, out)
+		return reply(out.Verdict.Reply)
 	}
 	return milter.Continue
+}
+
+// refuse tells of a recipient that was refused, and lets the checks remember it.
+func (t *transaction) refuse(ctx context.Context, out *pipeline.Outcome) {
+	if t.refusals++; t.refusals <= maxRefusals {
+		t.b.o.Report(out)
+	}
+	run := t.run
+	t.b.after.Go(func() { run.Record(context.WithoutCancel(ctx), out) })
 }
 
 func (t *transaction) endOfHeader(queueID string) {
@@ -119,6 +139,14 @@ func (t *transaction) end(ctx context.Context, queueID string) milter.Response {
 	if t.spool == nil {
 		t.endOfHeader(queueID)
 	}
+	if err := t.takeTurn(ctx); err != nil {
+		if !errors.Is(err, context.Canceled) { // else the client has gone
+			t.b.o.LimitHit("memory_inflight")
+			t.b.o.Logger.Warn("message refused: no memory for a long body in time", "id", t.m.ID, "qid", cmp.Or(queueID, t.m.QueueID), "bytes", t.spool.Size())
+		}
+		t.drop()
+		return milter.Response{Reply: reply(message.ReplyNoMemory.WithID(t.m.ID))}
+	}
 	t.spool.Finish()
 	if t.m.QueueID == "" && queueID != "" {
 		t.change(func(m *message.Message) { m.QueueID = queueID })
@@ -139,6 +167,23 @@ func (t *transaction) end(ctx context.Context, queueID string) milter.Response {
 	return response(out)
 }
 
+// takeTurn waits until there is memory for what checks make of a long body: the file
+// itself, which they see mapped, and the decoded content. Checks do not see the end of the body
+// before.
+func (t *transaction) takeTurn(ctx context.Context) (err error) {
+	size := t.spool.Size()
+	if size <= spoolMemory || t.b.o.Long == nil {
+		return nil
+	}
+	if end, limited := ctx.Deadline(); limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)*4/5) // the rest is for the checks
+		defer cancel()
+	}
+	t.turn, err = t.b.o.Long.Take(ctx, 2*size)
+	return err
+}
+
 // drop ends the transaction without a verdict.
 func (t *transaction) drop() {
 	if t.spool != nil {
@@ -151,6 +196,9 @@ func (t *transaction) close() {
 	t.run.Close()
 	if t.spool != nil {
 		t.spool.Release()
+	}
+	if t.turn != nil {
+		t.turn()
 	}
 	t.b.o.Memory.Give(reservation)
 }

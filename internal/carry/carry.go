@@ -11,6 +11,9 @@
 //		bayes=3.5; junk=6; action=junk; would=; by=score;
 //		tag=…
 //
+// Where rules combine the site's opinion with something else, one more item before the
+// tag says what they bring for each other opinion: rules=BAYES_00:-1,BAYES_99:2.
+//
 // # What it is bound to
 //
 // To what neither Postfix nor LMTP changes and a reader sees: Message-ID, Date, From
@@ -65,6 +68,32 @@ type Verdict struct {
 	// Forced says that something else than the score made it junk, as the policy of
 	// the author's domain: no opinion changes that.
 	Forced bool
+	// Rules are what rules bring that combine an opinion with something else, beside
+	// what they brought for the site's: by the name of the opinion's finding.
+	Rules []Shift
+}
+
+// Shift is what a score changes by when an opinion is another one.
+type Shift struct {
+	Finding string
+	Points  float64
+}
+
+// Shift notes what rules bring for an opinion, if they bring anything.
+func (v *Verdict) Shift(finding string, points float64) {
+	if points = round(points); points != 0 && len(v.Rules) < maxShifts {
+		v.Rules = append(v.Rules, Shift{finding, points})
+	}
+}
+
+// Shifted returns what rules bring for an opinion.
+func (v *Verdict) Shifted(finding string) float64 {
+	for _, s := range v.Rules {
+		if s.Finding == finding {
+			return s.Points
+		}
+	}
+	return 0
 }
 
 // Of takes from a verdict what is carried: the points of the findings of the check
@@ -148,7 +177,7 @@ var encoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPaddin
 func Sign(key []byte, digest [sha256.Size]byte, v Verdict) string {
 	text := v.text()
 	// Folding is white space, which the parser drops.
-	shown := strings.NewReplacer(";bayes", ";\n\tbayes", ";", "; ").Replace(text)
+	shown := strings.NewReplacer(";bayes", ";\n\tbayes", ";rules", ";\n\trules", ",", ",\n\t ", ";", "; ").Replace(text)
 	return shown + ";\n\ttag=" + tag(key, digest, text)
 }
 
@@ -196,8 +225,12 @@ func (v Verdict) text() string {
 	if v.Forced {
 		by = "policy"
 	}
-	return fmt.Sprintf("v=1;id=%s;t=%d;score=%s;objective=%s;bayes=%s;junk=%s;action=%s;would=%s;by=%s",
+	text := fmt.Sprintf("v=1;id=%s;t=%d;score=%s;objective=%s;bayes=%s;junk=%s;action=%s;would=%s;by=%s",
 		v.ID, v.Time.Unix(), points(v.Score), points(v.Objective), points(v.Bayes), junk, v.Action, v.Would, by)
+	for i, s := range v.Rules {
+		text += [...]string{";rules=", ","}[min(i, 1)] + s.Finding + ":" + points(s.Points)
+	}
+	return text
 }
 
 func points(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
@@ -210,7 +243,7 @@ func tag(key []byte, digest [sha256.Size]byte, text string) string {
 	return encoding.EncodeToString(mac.Sum(nil)[:20])
 }
 
-// maxValue bounds a field; ours have some 250 bytes.
+// maxValue bounds a field; ours have some 250 bytes, with rules up to 500.
 const maxValue = 1 << 10
 
 // Parse reads a field's value, folded or not. It tells nothing about who wrote it:
@@ -223,6 +256,15 @@ func Parse(value string) (v Verdict, signature string, err error) {
 	value = string(dense([]byte(value)))
 	text, signature, ok := strings.Cut(value, ";tag=")
 	parts := strings.Split(text, ";")
+	var rules []Shift
+	if len(parts) == 11 {
+		list, found := strings.CutPrefix(parts[10], "rules=")
+		shifts, sound := parseShifts(list)
+		if !found || !sound {
+			return Verdict{}, "", ErrSyntax
+		}
+		rules, parts = shifts, parts[:10]
+	}
 	if !ok || len(parts) != 10 {
 		return Verdict{}, "", ErrSyntax
 	}
@@ -248,10 +290,31 @@ func Parse(value string) (v Verdict, signature string, err error) {
 	seconds, err := strconv.ParseInt(parts[2], 10, 64)
 	action, would := message.Action(parts[7]), message.Action(parts[8])
 	v = Verdict{ID: parts[1], Time: time.Unix(seconds, 0), Score: numbers[0], Objective: numbers[1], Bayes: numbers[2], Junk: numbers[3],
-		Action: action, Would: would, Forced: parts[9] == "policy"}
+		Action: action, Would: would, Forced: parts[9] == "policy", Rules: rules}
 	if err != nil || !message.ValidID(v.ID) || !slices.Contains(message.Actions, action) ||
 		would != "" && !slices.Contains(message.Actions, would) || v.text() != text {
 		return Verdict{}, "", ErrSyntax
 	}
 	return v, signature, nil
+}
+
+// maxShifts bounds the opinions that are told apart; there are ten.
+const maxShifts = 16
+
+// parseShifts reads what stands behind rules=.
+func parseShifts(list string) ([]Shift, bool) {
+	items := strings.Split(list, ",")
+	if len(items) > maxShifts {
+		return nil, false
+	}
+	all := make([]Shift, len(items))
+	for i, item := range items {
+		name, number, _ := strings.Cut(item, ":")
+		x, err := strconv.ParseFloat(number, 64)
+		if err != nil || round(x) != x || name == "" {
+			return nil, false
+		}
+		all[i] = Shift{name, x}
+	}
+	return all, true
 }

@@ -2,7 +2,9 @@ package carry
 
 import (
 	"errors"
+	"fmt"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -12,9 +14,10 @@ import (
 )
 
 var (
-	key  = []byte("0123456789abcdef0123456789abcdef")
-	noon = time.Unix(1795269600, 0)
-	some = Verdict{ID: "k7q2m9zt4w1c", Time: noon, Score: 7.25, Objective: -3.7, Bayes: 3.5, Junk: 6, Action: message.Junk, Would: message.RejectMail, Forced: true}
+	key   = []byte("0123456789abcdef0123456789abcdef")
+	noon  = time.Unix(1795269600, 0)
+	some  = Verdict{ID: "k7q2m9zt4w1c", Time: noon, Score: 7.25, Objective: -3.7, Bayes: 3.5, Junk: 6, Action: message.Junk, Would: message.RejectMail, Forced: true}
+	ruled = Verdict{ID: "k7q2m9zt4w1c", Time: noon, Score: 1, Junk: 6, Action: message.Accept, Rules: []Shift{{"BAYES_00", -1.5}, {"BAYES_99", 2}}}
 )
 
 // split makes header and body of a message as a milter or a Sieve program gets it.
@@ -95,13 +98,45 @@ func TestVerify(t *testing.T) {
 	} {
 		h, body := split(t, c.raw, c.fields...)
 		got, err := Verify(key, h, Digest(h, walk(h, body)), c.at)
-		if !errors.Is(err, c.want) || err == nil && got != some {
+		if !errors.Is(err, c.want) || err == nil && !reflect.DeepEqual(got, some) {
 			t.Errorf("%s: %+v, %v, want %v", name, got, err, c.want)
 		}
 	}
 	h, body = split(t, plain, value)
 	if _, err := Verify([]byte("another"), h, Digest(h, walk(h, body)), noon); !errors.Is(err, ErrForged) {
 		t.Errorf("another key: %v", err)
+	}
+}
+
+// TestRules: a field that says what rules bring is read as it was written, has lines
+// that no mail server breaks, and cannot be changed.
+func TestRules(t *testing.T) {
+	h, body := split(t, plain)
+	digest := Digest(h, walk(h, body))
+	v := Verdict{ID: some.ID, Time: noon, Junk: 6, Action: message.Accept}
+	for i := range maxShifts + 3 {
+		v.Shift(fmt.Sprint("BAYES_", i), float64(i)+0.00049)
+	}
+	if len(v.Rules) != maxShifts || v.Shifted("BAYES_0") != 0 || v.Shifted("BAYES_7") != 7 {
+		t.Errorf("%+v", v.Rules)
+	}
+	value := Sign(key, digest, v)
+	for line := range strings.SplitSeq(value, "\n") {
+		if len(line) > 76 {
+			t.Errorf("a line of %d bytes: %q", len(line), line)
+		}
+	}
+	verified := func(value string) (Verdict, error) {
+		h, body := split(t, plain, value)
+		return Verify(key, h, Digest(h, walk(h, body)), noon)
+	}
+	if got, err := verified(value); err != nil || !reflect.DeepEqual(got, v) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for from, to := range map[string]string{"BAYES_7:7": "BAYES_7:-7", "BAYES_7:": "BAYES_8:", ",\n\t BAYES_16:16": ""} {
+		if _, err := verified(strings.Replace(value, from, to, 1)); !errors.Is(err, ErrForged) {
+			t.Errorf("%q as %q: %v", from, to, err)
+		}
 	}
 }
 
@@ -123,7 +158,7 @@ func TestOf(t *testing.T) {
 	junk := 6.0
 	v := Of("k7q2m9zt4w1c", noon.Add(time.Millisecond), &message.Verdict{Score: 0.1 + 0.2, Objective: math.Inf(1), Action: message.Accept,
 		Thresholds: message.Thresholds{Junk: &junk}, Findings: []message.Finding{{Check: "bayes", Score: -1.5}, {Check: "bayes"}, {Check: "spf", Score: 9}}}, "bayes", false)
-	if want := (Verdict{ID: "k7q2m9zt4w1c", Time: noon, Score: 0.3, Objective: maxPoints, Bayes: -1.5, Junk: 6, Action: message.Accept}); v != want {
+	if want := (Verdict{ID: "k7q2m9zt4w1c", Time: noon, Score: 0.3, Objective: maxPoints, Bayes: -1.5, Junk: 6, Action: message.Accept}); !reflect.DeepEqual(v, want) {
 		t.Errorf("got %+v, want %+v", v, want)
 	}
 	for by, forced := range map[string]bool{"score": false, "default": false, "dmarc": true} {
@@ -147,14 +182,15 @@ func FuzzParse(f *testing.F) {
 	value := Sign(key, digest, some)
 	for _, seed := range []string{value, strings.ReplaceAll(value, ";", " ; "), strings.Replace(value, "junk=6", "junk=off", 1),
 		strings.Replace(value, "7.25", "NaN", 1), strings.Replace(value, "7.25", "0x1p3", 1), strings.Replace(value, "7.25", "1e3", 1),
-		strings.Replace(value, "7.25", "-0", 1), "v=1;;;;;;;;;;tag=", ""} {
+		strings.Replace(value, "7.25", "-0", 1), "v=1;;;;;;;;;;tag=", "", Sign(key, digest, ruled), strings.Replace(Sign(key, digest, ruled), "BAYES_99:2", "BAYES_99:2,", 1),
+		strings.Replace(value, "by=policy", "by=policy;rules=", 1)} {
 		f.Add(seed)
 	}
 	squeeze := func(s string) string { return string(dense([]byte(s))) }
 	f.Fuzz(func(t *testing.T, text string) {
 		v, signature, err := Parse(text)
 		if err != nil {
-			if v != (Verdict{}) || signature != "" || !errors.Is(err, ErrSyntax) {
+			if !reflect.DeepEqual(v, Verdict{}) || signature != "" || !errors.Is(err, ErrSyntax) {
 				t.Fatalf("%+v %q %v", v, signature, err)
 			}
 			return
@@ -165,10 +201,10 @@ func FuzzParse(f *testing.F) {
 		if again := squeeze(v.text() + ";tag=" + signature); again != squeeze(text) {
 			t.Fatalf("%q is written %q", text, again)
 		}
-		if w, _, err := Parse(Sign(key, digest, v)); err != nil || w != v {
+		if w, _, err := Parse(Sign(key, digest, v)); err != nil || !reflect.DeepEqual(w, v) {
 			t.Fatalf("%+v, then %+v, %v", v, w, err)
 		}
-		if _, err := verify(key, text, digest, noon); err == nil && squeeze(text) != squeeze(value) {
+		if _, err := verify(key, text, digest, noon); err == nil && squeeze(text) != squeeze(value) && squeeze(text) != squeeze(Sign(key, digest, ruled)) {
 			t.Fatalf("%q verifies", text)
 		}
 	})

@@ -104,6 +104,19 @@ func (c *Client) Learn(ctx context.Context, user string, class bayes.Class, raw 
 	return report, err
 }
 
+// Taught returns what was said of messages, nil of those of which nothing was said; of
+// whom it is asked is as with Learn.
+func (c *Client) Taught(ctx context.Context, user string, raw ...[]byte) ([]*bayes.Record, error) {
+	report, err := c.Learn(ctx, user, show, raw...)
+	if err == nil && len(report.Taught) != len(raw) {
+		err = fmt.Errorf("control: %d answers to %d messages", len(report.Taught), len(raw))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return report.Taught, nil
+}
+
 // ErrReadOnly is an attempt to write by somebody who may look only.
 var ErrReadOnly = errors.New("control: the daemon's store is for reading here")
 

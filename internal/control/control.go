@@ -4,7 +4,8 @@
 // The daemon owns the store, which no second process can open, and knows by the
 // kernel's word who asks. So a command needs no right to the daemon's files:
 //
-//	POST /lessons?class=spam&user=joe    messages to learn
+//	POST /lessons?class=spam&user=joe    messages to learn; class=show: what was said of them
+//	POST /import?user=joe                what SpamAssassin had learned; DELETE forgets it
 //	GET  /store                          all that is in the store, see store.Dump
 //	POST /store                          a dump to load
 //	GET  /verdicts?key=ID                what the journal has
@@ -40,6 +41,9 @@ type Report struct {
 	User string `json:"user"`
 	// Results are those of the first messages, in their order; they are safe.
 	Results []bayes.Result `json:"results"`
+	// Taught is what was said of each message before, where that was the question; null
+	// is nothing.
+	Taught []*bayes.Record `json:"taught,omitempty"`
 	// Error says why the others were not learned, empty when all were.
 	Error string `json:"error,omitempty"`
 }

@@ -19,6 +19,7 @@ import (
 	"milterd/bayes"
 	"milterd/internal/carry"
 	"milterd/internal/learning"
+	"milterd/internal/spamassassin/tokens"
 	"milterd/internal/store"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,7 +32,7 @@ func serve(t *testing.T, self int, change func(*Server)) (*Client, *store.Memory
 	memory := store.NewMemory(time.Now, 64<<20)
 	rights, _ := learning.NewRights(self, nil)
 	s := &Server{
-		Desk: &learning.Desk{Classifier: bayes.New(memory, bayes.Options{}), Rights: rights, Store: memory,
+		Desk: &learning.Desk{Classifier: bayes.New(memory, bayes.Options{}), Rights: rights,
 			Keys:    &carry.Keys{Store: memory, Now: time.Now, Random: rand.Reader},
 			Metrics: learning.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler), Now: time.Now},
 		Store: memory, Now: time.Now,
@@ -87,8 +88,13 @@ func TestLearn(t *testing.T) {
 	if report, err = c.Learn(t.Context(), "joe", bayes.Forget, message("two")); err != nil || report.Results[0] != bayes.Forgotten {
 		t.Errorf("%+v, %v", report, err)
 	}
-	if _, err = c.Learn(t.Context(), "joe", "eggs", message("two")); err == nil || !strings.Contains(err.Error(), "expected spam, ham or forget") {
+	if _, err = c.Learn(t.Context(), "joe", "eggs", message("two")); err == nil || !strings.Contains(err.Error(), "expected spam, ham, forget or show") {
 		t.Errorf("%v", err)
+	}
+	taught, err := c.Taught(t.Context(), "joe", message("one"), message("two"))
+	if err != nil || len(taught) != 2 || taught[1] != nil || taught[0] == nil || taught[0].Class != bayes.Spam || taught[0].Source != learning.FromCommand ||
+		taught[0].By == "" || time.Since(taught[0].At).Abs() > time.Hour {
+		t.Errorf("%+v, %v", taught, err)
 	}
 	many := make([][]byte, maxMessages+1)
 	for i := range many {
@@ -103,6 +109,35 @@ func TestLearn(t *testing.T) {
 	}
 }
 
+// TestImport: a backup goes to the daemon as it is, and what is wrong with it comes
+// back.
+func TestImport(t *testing.T) {
+	c, memory := serve(t, os.Getuid(), nil)
+	const backup = "v\t3\tdb_version\nv\t5\tnum_spam\nv\t7\tnum_nonspam\nt\t3\t0\t1700000000\t0a1b2c3d4e\nnonsense\n"
+	i, err := c.Import(t.Context(), "Joe", strings.NewReader(backup))
+	if err != nil || i.Import.Spam != 5 || i.Import.Tokens != 1 || i.Unread != 1 || len(i.Problems) != 1 || !strings.HasPrefix(i.Problems[0], "line 5: ") {
+		t.Errorf("%+v, %v", i, err)
+	}
+	if _, err := c.Import(t.Context(), "joe", strings.NewReader("nonsense")); !errors.Is(err, tokens.ErrBackup) || !strings.Contains(err.Error(), "the first line") {
+		t.Errorf("%v", err)
+	}
+	if _, err := c.Import(t.Context(), "a\nb", strings.NewReader(backup)); err == nil || errors.Is(err, tokens.ErrBackup) {
+		t.Errorf("%v", err)
+	}
+	if i, err := c.DropImport(t.Context(), "joe"); err != nil || i.Import.Spam != 5 {
+		t.Errorf("%+v, %v", i, err)
+	}
+	if i, err := c.DropImport(t.Context(), "joe"); err != nil || i.Import.Spam != 0 {
+		t.Errorf("%+v, %v", i, err)
+	}
+	if err := memory.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Import(t.Context(), "", strings.NewReader(backup)); err == nil || errors.Is(err, tokens.ErrBackup) {
+		t.Errorf("without a store: %v", err)
+	}
+}
+
 // TestStranger: whom the kernel calls somebody else teaches for himself alone, and
 // sees nothing. Here the kernel says nothing at all.
 func TestStranger(t *testing.T) {
@@ -111,8 +146,8 @@ func TestStranger(t *testing.T) {
 		s.Open = open
 		s.Verdicts = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }
 		h := s.Handler()
-		for path, want := range map[string]int{"GET /store": 403, "POST /store": 403, "POST /lessons?class=spam&user=bob": 403,
-			"POST /lessons?class=eggs": 400, "POST /records/get": 403, "GET /verdicts": map[bool]int{true: 403, false: 418}[open], "GET /": 404} {
+		for path, want := range map[string]int{"GET /store": 403, "POST /store": 403, "POST /lessons?class=spam&user=bob": 403, "POST /lessons?class=show&user=bob": 403,
+			"POST /lessons?class=eggs": 400, "POST /records/get": 403, "POST /import": 403, "DELETE /import?user=bob": 403, "GET /verdicts": map[bool]int{true: 403, false: 418}[open], "GET /": 404} {
 			method, target, _ := strings.Cut(path, " ")
 			w := &recorder{header: http.Header{}}
 			r, err := http.NewRequest(method, target, http.NoBody)

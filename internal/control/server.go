@@ -65,6 +65,8 @@ func (s *Server) Handler() http.Handler {
 	s.busy = make(chan struct{}, maxBusy)
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /lessons", s.lessons)
+	mux.HandleFunc("POST /import", s.imports)
+	mux.HandleFunc("DELETE /import", s.imports)
 	mux.HandleFunc("GET /store", owned(s.dump))
 	mux.HandleFunc("POST /store", owned(s.load))
 	mux.HandleFunc("POST /records/get", s.lent(s.getRecords))
@@ -84,6 +86,9 @@ func answer(w http.ResponseWriter, v any) {
 	_ = json.NewEncoder(w).Encode(v) // who has gone needs no answer
 }
 
+// show in place of a class asks what was said of messages.
+const show bayes.Class = "show"
+
 func (s *Server) lessons(w http.ResponseWriter, r *http.Request) {
 	uid := caller(r)
 	name := r.URL.Query().Get("user")
@@ -93,8 +98,8 @@ func (s *Server) lessons(w http.ResponseWriter, r *http.Request) {
 	user, err := learning.User(name)
 	class := bayes.Class(r.URL.Query().Get("class"))
 	switch {
-	case class != bayes.Spam && class != bayes.Ham && class != bayes.Forget:
-		http.Error(w, fmt.Sprintf("class %.20q, expected spam, ham or forget", class), http.StatusBadRequest)
+	case class != bayes.Spam && class != bayes.Ham && class != bayes.Forget && class != show:
+		http.Error(w, fmt.Sprintf("class %.20q, expected spam, ham, forget or show", class), http.StatusBadRequest)
 		return
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -118,6 +123,14 @@ func (s *Server) lessons(w http.ResponseWriter, r *http.Request) {
 	}
 	report := Report{User: user}
 	if len(raw) == 0 { // somebody asks who is here
+		answer(w, report)
+		return
+	}
+	if class == show {
+		report.Taught, err = s.Desk.Taught(r.Context(), user, raw...)
+		if err != nil {
+			report.Error = err.Error()
+		}
 		answer(w, report)
 		return
 	}

@@ -184,6 +184,7 @@ func (d *daemon) open(cfg *config.Config) (err error) {
 	}
 	d.engine.Store(e)
 	d.metrics.reloaded(true)
+	d.warn(e)
 
 	if !d.o.Ephemeral {
 		d.verdicts = string(cfg.Journal.Path)
@@ -196,18 +197,19 @@ func (d *daemon) open(cfg *config.Config) (err error) {
 	}
 	d.metrics.journal(d.journal)
 	l := &cfg.Limits
-	memory, files := message.NewBudget(int64(l.MemoryInflight)), message.NewBudget(int64(l.SpoolBytes))
+	plan := limitMemory(int64(l.MemoryInflight), d.log)
+	memory, files := message.NewBudget(plan.inflight), message.NewBudget(int64(l.SpoolBytes))
 	d.metrics.budgets(memory, files)
 	d.bridge = bridge.New(bridge.Options{
 		Pipeline:     func() *pipeline.Pipeline { return d.engine.Load().Pipeline },
 		Report:       d.report,
 		LimitHit:     d.metrics.limitHit,
 		HeaderFields: l.HeaderFields, HeaderBytes: int(l.HeaderBytes), FromBytes: int(l.FromBytes), Recipients: l.Recipients,
-		Memory: memory, Files: files, SpoolDir: string(cfg.Spool), Logger: d.log,
+		Memory: memory, Files: files, Long: message.NewTurns(plan.long), SpoolDir: string(cfg.Spool), Logger: d.log,
 	})
 	d.server = &milter.Server{
 		IdleTime: l.Idle, FrameTime: l.FrameTime, ReplyTime: l.ReplyTime, MessageTime: l.MessageTime,
-		MaxFrame: int(l.MilterFrame), MaxConnections: l.Connections,
+		MaxFrame: int(l.MilterFrame), MaxConnections: d.connections(l.Connections),
 		Logger: d.log, Hooks: d.metrics.hooks(),
 	}
 	d.bridge.Configure(d.server)
@@ -320,8 +322,16 @@ func (d *daemon) reload() {
 	d.retired = slices.DeleteFunc(d.retired, func(p weak.Pointer[pipeline.Pipeline]) bool { return p.Value() == nil })
 	d.metrics.reloaded(true)
 	d.log.Info("configuration reloaded", "mode", cfg.Mode, "checks", len(e.Specs))
+	d.warn(e)
 	if note := needsRestart(old.Config, cfg); len(note) > 0 {
 		d.log.Warn("some changes take effect at the next start only", "keys", note)
+	}
+}
+
+// warn says what in a configuration works against itself.
+func (d *daemon) warn(e *engine.Engine) {
+	for _, w := range e.Warnings() {
+		d.log.Warn("the configuration is hardly meant like this", "problem", w.Error())
 	}
 }
 

@@ -3,6 +3,7 @@ package daemon
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -44,9 +45,15 @@ func TestFail2ban(t *testing.T) {
 		t.Log("NOT TESTED: fail2ban-regex is not installed; Go's regular expressions stand in for Python's")
 		return
 	}
-	out, err := exec.Command(program, h.log.line("qid=4bSpam"), jailFilter).CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "1 matched") {
-		t.Errorf("fail2ban-regex: %v\n%s", err, out)
+	// The whole log as it is in a file, and the refusal once more as the journal has it.
+	text := h.log.String() + "mx milterd[812]: " + h.log.line("qid=4bSpam")
+	path := filepath.Join(t.TempDir(), "milterd.log")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(program, path, jailFilter).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), " 0 ignored, 2 matched,") {
+		t.Errorf("fail2ban-regex: %v\n%s\n%s", err, out, text)
 	}
 }
 

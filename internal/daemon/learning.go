@@ -35,7 +35,7 @@ func (d *daemon) openLearning(cfg *config.Config) {
 	d.host.Bayes = bayes.New(d.store, bayes.Options{}) // one: its cache must hear of each lesson
 	d.desk = &learning.Desk{
 		Classifier: d.host.Bayes, Points: d.bayesPoints, LearnDelivered: d.learnDelivered,
-		Keys: keys, Store: d.store, Limits: mimeLimits(cfg), Rights: rights,
+		Keys: keys, Limits: mimeLimits(cfg), Rights: rights,
 		Report: d.reportDelivery, Unsafe: d.unsafe,
 		Metrics: learning.NewMetrics(d.metrics.registry), Logger: d.log, Now: time.Now,
 	}
@@ -89,7 +89,13 @@ func (d *daemon) carry(ctx context.Context, keys *carry.Keys, o *pipeline.Outcom
 			}
 		}
 	}
-	return carry.Sign(key, carry.Digest(o.Message.Header, tree), carry.Of(o.Message.ID, time.Now(), &o.Verdict, bayesCheck, demanded))
+	v := carry.Of(o.Message.ID, time.Now(), &o.Verdict, bayesCheck, demanded)
+	if !v.Forced {
+		for _, s := range d.engine.Load().Instead(o, bayesCheck, bayescheck.Opinions()) {
+			v.Shift(s.Finding, s.Points)
+		}
+	}
+	return carry.Sign(key, carry.Digest(o.Message.Header, tree), v)
 }
 
 // atDelivery stands for the role of a message in the record of a second opinion.
@@ -109,7 +115,7 @@ func (d *daemon) reportDelivery(user string, m bayes.Message, o *learning.Opinio
 		Rcpt: []string{user}, Action: action, Score: o.Score, Objective: o.Carried.Objective,
 		Thresholds: message.Thresholds{Junk: &o.Carried.Junk}, DecidedBy: "score",
 		Findings: []message.Finding{
-			{Name: "CARRIED", Check: "delivery", Score: o.Carried.Score - o.Carried.Bayes, Detail: "the verdict before the queue, without the site's opinion"},
+			{Name: "CARRIED", Check: "delivery", Score: o.Carried.Score - o.Carried.Bayes + o.Rules, Detail: "the verdict before the queue, without the site's opinion"},
 			{Name: o.Finding, Check: bayesCheck, Score: o.Points, Value: o.Verdict.Probability, Subjective: true, Detail: bayescheck.Explain(o.Verdict)},
 		},
 		Auth: []authres.Method{}, Headers: []message.Edit{}, Checks: []journal.Check{},

@@ -49,7 +49,8 @@ func tame(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// logVerdict writes the one line that every message gets.
+// logVerdict writes the one line that every message gets, and the one that every
+// recipient gets who is refused before there is a message.
 func logVerdict(log *slog.Logger, o *pipeline.Outcome) {
 	if !log.Enabled(context.Background(), slog.LevelInfo) {
 		return
@@ -70,7 +71,14 @@ func logVerdict(log *slog.Logger, o *pipeline.Outcome) {
 	}
 	add("helo", m.Session.Helo)
 	add("login", m.Login)
-	attrs = append(attrs, slog.String("from", m.MailFrom.Raw), slog.Int("rcpts", len(m.Recipients)))
+	line := "verdict"
+	attrs = append(attrs, slog.String("from", m.MailFrom.Raw))
+	if o.AtRcpt {
+		line = "recipient refused"
+		attrs = append(attrs, slog.String("rcpt", m.Recipients[0].Path.Raw))
+	} else {
+		attrs = append(attrs, slog.Int("rcpts", len(m.Recipients)))
+	}
 	add("action", string(v.Action))
 	add("would", string(v.Would))
 	attrs = append(attrs, slog.Float64("score", v.Score))
@@ -83,7 +91,7 @@ func logVerdict(log *slog.Logger, o *pipeline.Outcome) {
 	add("failed", failures(o))
 	add("reply", v.Reply.String())
 	attrs = append(attrs, slog.Duration("took", o.Took.Round(10*time.Microsecond)))
-	log.LogAttrs(context.Background(), slog.LevelInfo, "verdict", attrs...)
+	log.LogAttrs(context.Background(), slog.LevelInfo, line, attrs...)
 }
 
 func names(findings []message.Finding) string {

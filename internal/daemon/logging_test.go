@@ -168,6 +168,33 @@ func TestVerdictLine(t *testing.T) {
 	}
 }
 
+// TestRecipientLine is the line about a recipient who was refused at RCPT TO, whatever
+// stands in it; it is no verdict on a message, and fail2ban counts it as one.
+func TestRecipientLine(t *testing.T) {
+	line := func(rcpt string, v message.Verdict) string {
+		var b bytes.Buffer
+		logVerdict(newLogger(&b, config.LogText, slog.LevelInfo), &pipeline.Outcome{AtRcpt: true, Verdict: v, Took: time.Millisecond,
+			Message: &message.Message{ID: "k7q2m9zt4w1c", Role: message.Inbound, Session: &message.Session{Client: netip.MustParseAddr("192.0.2.7"), Helo: "mx.b.test"},
+				MailFrom: message.ParsePath("<a@b.test>"), Recipients: []message.Recipient{{Path: message.ParsePath(rcpt)}}}})
+		_, line, _ := strings.Cut(b.String(), " ")
+		return line
+	}
+	listed := message.Verdict{Action: message.RejectMail, Score: 5, DecidedBy: "dnsbl", Reply: message.ReplySpam, Findings: []message.Finding{{Name: "DNSBL_SPAM"}}}
+	const want = `level=INFO msg="recipient refused" id=k7q2m9zt4w1c role=inbound client=192.0.2.7 helo=mx.b.test from=<a@b.test> rcpt=<c@d.test> ` +
+		`action=reject score=5 by=dnsbl findings=DNSBL_SPAM reply="554 5.7.1 Message rejected as spam" took=1ms` + "\n"
+	if got := line("<c@d.test>", listed); got != want {
+		t.Errorf("got  %swant %s", got, want)
+	}
+	filter := failRegexp(t)
+	if m := filter.FindStringSubmatch(line("<c d\" action=x@d.test>", listed)); m == nil || m[1] != "192.0.2.7" {
+		t.Errorf("fail2ban does not count it: %v", m)
+	}
+	asked := message.Verdict{Action: message.Greylist, DecidedBy: "greylist", Reply: message.ReplyGreylisted(300)}
+	if got := line("<c@d.test> action=reject ", asked); filter.MatchString(got) || strings.Count(got, "\n") != 1 {
+		t.Errorf("fail2ban counts %s", got)
+	}
+}
+
 // TestStackIsOneLine: a panic is found by one grep, with all of its stack.
 func TestStackIsOneLine(t *testing.T) {
 	var b bytes.Buffer

@@ -243,10 +243,18 @@ func TestHandOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	elsewhere := t.TempDir()
-	if err := handOver(1, 1, link, elsewhere, filepath.Join(dir, "a/b")); err != nil {
+	made := filepath.Join(t.TempDir(), "srv/mail/verdicts") // where the operator wants it, under any name
+	if err := handOver(1, 1, link, elsewhere, filepath.Join(dir, "a/b"), made); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]uint32{target: 0, elsewhere: 0, filepath.Join(dir, "a/b"): 1} {
+	file := filepath.Join(elsewhere, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := handOver(1, 1, file); err == nil {
+		t.Error("a file passes for a directory")
+	}
+	for path, want := range map[string]uint32{target: 0, elsewhere: 0, file: 0, filepath.Join(dir, "a/b"): 1, made: 1, filepath.Dir(made): 1} {
 		info, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)

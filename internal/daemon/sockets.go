@@ -262,21 +262,42 @@ func becomeUser(name string, cfg *config.Config) error {
 // of a directory, a link to somewhere else, is never followed.
 func handOver(uid, gid int, dirs ...string) error {
 	for _, dir := range dirs {
-		if err := os.MkdirAll(dir, 0o750); err != nil {
+		made, err := makeDir(dir)
+		if err != nil {
 			return err
 		}
-		if !ownable(dir) {
-			continue
+		if len(made) == 0 && ownable(dir) {
+			made = []string{dir}
 		}
-		if err := os.Lchown(dir, uid, gid); err != nil {
-			return err
+		for _, dir := range made {
+			if err := os.Lchown(dir, uid, gid); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// ownable keeps us from taking over a directory that others use: only one that
-// bears our name is given away.
+// makeDir makes a directory and those above it, and returns the ones that were
+// missing: they are nobody's yet.
+func makeDir(dir string) (made []string, err error) {
+	err = os.Mkdir(dir, 0o750)
+	if errors.Is(err, fs.ErrNotExist) {
+		if made, err = makeDir(filepath.Dir(dir)); err == nil {
+			err = os.Mkdir(dir, 0o750)
+		}
+	}
+	if err == nil {
+		return append(made, dir), nil
+	}
+	if info, is := os.Stat(dir); errors.Is(err, fs.ErrExist) && is == nil && info.IsDir() {
+		err = nil
+	}
+	return made, err
+}
+
+// ownable keeps us from taking over a directory that others use: of those that are
+// there only one that bears our name is given away.
 func ownable(dir string) bool { return strings.Contains(dir, "milterd") }
 
 func addresses(all []net.Listener) string {

@@ -63,6 +63,9 @@ func (d *daemon) openStore(cfg *config.Config) {
 	d.metrics.store(d.records.Stats)
 	if !d.o.Ephemeral {
 		d.clock = store.NewClock(nil, nil)
+		d.clock.OnJump = func(by time.Duration) {
+			d.log.Warn("the host's clock was set: what is remembered keeps its time, dates of signatures are judged by the new one", "by", by.Round(time.Second))
+		}
 	}
 	if d.before == nil {
 		d.fillStore(cfg)

@@ -41,8 +41,19 @@ func TestPlay(t *testing.T) {
 		}
 	}
 	if got := out.String(); !strings.HasPrefix(got, "milterd test, demonstration: milter 127.0.0.1:") || !strings.Contains(got, "/metrics") ||
-		!strings.Contains(got, `milterd_messages_total{action="junk",role="inbound"}`) {
+		!strings.Contains(got, `milterd_messages_total{action="junk",role="inbound"}`) || !strings.Contains(got, "451 4.7.0 Sender policy lookup failed") || strings.Contains(got, "Local filter error") {
 		t.Errorf("%s", got)
+	}
+}
+
+// TestConfiguration: what newcomers see is a configuration that is meant.
+func TestConfiguration(t *testing.T) {
+	cfg, err := load("127.0.0.1:53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := cfg.Warnings(); len(all) > 0 {
+		t.Error(all)
 	}
 }
 

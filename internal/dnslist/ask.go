@@ -26,6 +26,7 @@ type Resolver interface {
 // A Book holds the lists that one check asks. It is safe for concurrent use.
 type Book struct {
 	lists    []*List
+	about    map[Subject][]*List // those that are asked about each subject
 	ledger   *Ledger
 	metrics  *metrics
 	resolver Resolver
@@ -38,22 +39,21 @@ type Book struct {
 
 // New returns a book of lists as [Lists.For] gives them. It asks nobody.
 func New(lists []*List, env checks.Env) (*Book, error) {
-	b := &Book{lists: lists, ledger: NewLedger(), resolver: env.Resolver, store: env.Store, log: env.Logger, now: env.Now, kick: make(chan struct{}, 1)}
+	b := &Book{lists: lists, about: map[Subject][]*List{}, ledger: NewLedger(), resolver: env.Resolver, store: env.Store, log: env.Logger, now: env.Now, kick: make(chan struct{}, 1)}
+	for _, s := range subjects {
+		for _, l := range lists {
+			if l.Asks(s) {
+				b.about[s] = append(b.about[s], l)
+			}
+		}
+	}
 	var err error
 	b.metrics, err = newMetrics(env.Registerer)
 	return b, errors.Join(err, checks.Register(env.Registerer, &b.ledger))
 }
 
 // Lists returns the lists that are asked about a subject, by name.
-func (b *Book) Lists(s Subject) []*List {
-	var all []*List
-	for _, l := range b.lists {
-		if l.Asks(s) {
-			all = append(all, l)
-		}
-	}
-	return all
-}
+func (b *Book) Lists(s Subject) []*List { return b.about[s] }
 
 // Len returns how many lists there are.
 func (b *Book) Len() int { return len(b.lists) }

@@ -117,5 +117,8 @@ func FuzzSuffixes(f *testing.F) {
 		if got != host && !strings.HasSuffix(host, "."+got) || got == "" {
 			t.Errorf("%q of %q", got, host)
 		}
+		if again := s.Registrable(got); again != got {
+			t.Errorf("%q of %q, and %q of that", got, host, again)
+		}
 	})
 }

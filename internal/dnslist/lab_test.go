@@ -380,6 +380,26 @@ func TestWatch(t *testing.T) {
 		if benched() {
 			t.Error("is honest again and still benched")
 		}
+		// A lie of a moment is over soon after it; who lies again and again is tested ever
+		// more seldom.
+		time.Sleep(benchAge)
+		f.set(".zen.test", "127.0.0.2")
+		book.bench(book.lists[0], ReasonWildcard)
+		synctest.Wait()
+		f.set(".zen.test", "")
+		time.Sleep(retestAge + time.Second)
+		if benched() {
+			t.Error("a lie of a moment is not over after five seconds")
+		}
+		before := f.count()
+		for range 3600 {
+			book.bench(book.lists[0], ReasonWildcard)
+			time.Sleep(time.Second)
+		}
+		if n := (f.count() - before) / 3; n > 60 {
+			t.Errorf("a list that is benched every second for an hour was tested %d times", n)
+		}
+		time.Sleep(2 * benchAge)
 		// One odd answer in traffic: a test at once, and the list is back.
 		f.set("9.2.0.192.zen.test", "127.0.0.99")
 		q, _ := book.lists[0].AboutAddr(Client, netip.MustParseAddr("192.0.2.9"))

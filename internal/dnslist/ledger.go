@@ -12,7 +12,8 @@ const (
 	pauseAfter = 5               // questions in a row that nobody answered
 	pause      = 3 * time.Second // until one is tried again
 	confirmAge = 30 * time.Second
-	benchAge   = 10 * time.Minute // between two tests of a list that is benched
+	retestAge  = 5 * time.Second  // to the first test of a list that is benched; twice that to the next, and so on
+	benchAge   = 10 * time.Minute // the longest time between two tests of such a list
 	testAge    = time.Hour        // and of one that is not
 	undecided  = time.Minute      // after a test that ended in DNS trouble
 	kickAge    = time.Minute      // between two tests that traffic asked for
@@ -36,6 +37,8 @@ type account struct {
 	told  int    // of these, what the store knows
 
 	bench     Reason    // why the list is not asked; empty when it is
+	tries     int       // times in a row that it failed a test, or was benched soon after it had passed one
+	back      time.Time // when it was last let back in
 	tested    time.Time // when the last test ended, or was asked for
 	next      time.Time // when the next one is due
 	confirmed time.Time // when a name that nobody can have listed was clear
@@ -135,13 +138,25 @@ func (l *Ledger) heard(list *List, now time.Time, answered bool) {
 	})
 }
 
+// retest is how long after a test that failed the next one is due: soon, since most lies
+// are a resolver's and over in a moment, and then seldom, since a list that refuses us
+// shall not be asked the more for it.
+func (a *account) retest() time.Duration {
+	return min(retestAge<<min(a.tries, 10), benchAge)
+}
+
 // accuse benches a list. It is true when that is news.
 func (l *Ledger) accuse(list *List, now time.Time, why Reason) (news bool) {
 	l.with(list, now, func(a *account) {
 		news = a.bench == ""
 		a.bench = why
 		if news {
-			a.next = now.Add(benchAge)
+			if up := now.Sub(a.back); 0 <= up && up <= benchAge {
+				a.tries++ // its tests say little
+			} else {
+				a.tries = 0
+			}
+			a.next = now.Add(a.retest())
 			if now.Sub(a.tested) >= kickAge || now.Before(a.tested) { // perhaps it was one odd answer
 				a.next = now
 			}

@@ -117,10 +117,13 @@ func (b *Book) test(ctx context.Context, l *List) {
 		case result == testUndecided:
 			a.next = now.Add(undecided)
 		case result == testFailed:
-			a.next = now.Add(benchAge)
+			a.next = now.Add(a.retest())
+			a.tries++
 		default:
 			a.next = now.Add(testAge)
-			back = a.bench != ""
+			if back = a.bench != ""; back {
+				a.back = now
+			}
 			a.bench, a.confirmed = "", now
 		}
 	})

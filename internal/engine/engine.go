@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -61,6 +62,7 @@ type Engine struct {
 	Rules    *rules.Set
 	Specs    []checks.Spec // enabled checks
 	Pipeline *pipeline.Pipeline
+	policy   *scoring.Policy
 }
 
 // Rules reads the shipped rules, those of the configuration, and more, and runs
@@ -111,11 +113,32 @@ func Findings() []checks.FindingSpec {
 	return list
 }
 
+// Instead says what rules would bring beside its own points if a check had reported
+// another finding of a family, of which it reports one: see [scoring.Policy.Instead].
+func (e *Engine) Instead(o *pipeline.Outcome, check string, family []string) []scoring.Shift {
+	return e.policy.Instead(scoring.Facts{Message: o.Message, Results: o.Results}, check, family)
+}
+
 // Off names the checks that the configuration leaves out, or does not turn on.
 func (e *Engine) Off() []string {
 	return slices.DeleteFunc(all.Names(), func(name string) bool {
 		return slices.ContainsFunc(e.Specs, func(s checks.Spec) bool { return s.Name == name })
 	})
+}
+
+// Warnings returns what may stand in the configuration and is hardly meant, each with
+// its place. It works all the same, badly.
+func (e *Engine) Warnings() []error {
+	all := e.Config.Warnings()
+	patience := e.Pipeline.Patience()
+	for _, name := range slices.Sorted(maps.Keys(patience)) {
+		key, most := patience[name].Patience()
+		if whole := e.Config.Limits.MessageTime; most >= whole {
+			all = append(all, e.Config.Check(name).Node().Key(key).Errorf(
+				"%v is no less than limits.message_time (%v): where nobody answers, the message ends as a fault of our own, whatever else the section says, expected less", most, whole))
+		}
+	}
+	return all
 }
 
 // reserves keep a sender whose own SPF or keys burn the budget from hiding the
@@ -165,6 +188,14 @@ func New(cfg *config.Config, h Host) (*Engine, error) {
 	exceptions, err := exceptions(cfg, h)
 	errs = append(errs, err, exempted(cfg))
 	limits := &cfg.Limits
+	e.policy = scoring.New(scoring.Options{
+		Mode: message.Mode(cfg.Mode),
+		Thresholds: message.Thresholds{
+			Greylist: threshold(cfg.Thresholds.Greylist), Junk: threshold(cfg.Thresholds.Junk), Reject: threshold(cfg.Thresholds.Reject),
+		},
+		OwnFault: scoring.OwnFault(cfg.OwnFault), Exceptions: exceptions,
+		Rules: set, Findings: Findings(),
+	})
 	e.Pipeline, err = pipeline.New(pipeline.Options{
 		Specs:   e.Specs,
 		Section: func(name string) checks.Section { return cfg.Check(name) },
@@ -180,14 +211,7 @@ func New(cfg *config.Config, h Host) (*Engine, error) {
 				ArchiveDepth: limits.ArchiveDepth, ArchiveEntries: limits.ArchiveEntries, ArchiveRatio: limits.ArchiveRatio, ArchiveBytes: int64(limits.ArchiveBytes),
 			},
 		},
-		Policy: scoring.New(scoring.Options{
-			Mode: message.Mode(cfg.Mode),
-			Thresholds: message.Thresholds{
-				Greylist: threshold(cfg.Thresholds.Greylist), Junk: threshold(cfg.Thresholds.Junk), Reject: threshold(cfg.Thresholds.Reject),
-			},
-			OwnFault: scoring.OwnFault(cfg.OwnFault), Exceptions: exceptions,
-			Rules: set, Findings: Findings(),
-		}),
+		Policy: e.policy,
 		Roles: pipeline.Roles{
 			MyNetworks: cfg.Networks.MyNetworks, Relays: cfg.Networks.Relays, Fetchers: cfg.Networks.Fetchers,
 		},

@@ -32,6 +32,9 @@ func (r *Record) Explain(w io.Writer) {
 	e.line("verdict", "%s%s, score %s (objective %s), decided by %s%s%s", r.Action,
 		optional(", in mode enforce it would be ", string(r.Would)), num(r.Score), num(r.Objective), r.DecidedBy,
 		optional(", softened because of ", r.Mitigation), optional(", on the terms of policy ", quote(r.Policy)))
+	if r.Stage == AtRcpt {
+		e.line("stage", "at RCPT TO: this recipient alone, before there was a header to look at")
+	}
 	for _, rv := range r.Recipients {
 		e.line("recipients", "%s: %s%s, decided by %s%s", quote(rv.Recipient), rv.Action,
 			optional(", in mode enforce ", string(rv.Would)), rv.DecidedBy, optional(", policy ", quote(rv.Policy)))
@@ -106,6 +109,9 @@ func (e *explainer) findings(all []message.Finding) {
 // turningPoint says what would have changed the verdict: how far the score is
 // from the next action either way, and which single findings hold it there.
 func (r *Record) turningPoint() string {
+	if r.Stage == AtRcpt {
+		return fmt.Sprintf("%s decided; without it the message would have been decided at its end", r.DecidedBy)
+	}
 	if r.DecidedBy != "score" && r.DecidedBy != "default" {
 		return fmt.Sprintf("%s decided, whatever the score; without it the score would have given %q", r.DecidedBy, r.byScore(r.Score, r.Objective))
 	}

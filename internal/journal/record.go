@@ -19,11 +19,14 @@ import (
 // bytes a message has, its record is valid JSON of a bounded length, and reads
 // back as it was written.
 type Record struct {
-	File       string             `json:"file,omitempty"`
-	Time       time.Time          `json:"time,omitzero"`
-	ID         string             `json:"id"`
-	QueueID    string             `json:"qid,omitempty"`
-	MessageID  string             `json:"message_id,omitempty"`
+	File      string    `json:"file,omitempty"`
+	Time      time.Time `json:"time,omitzero"`
+	ID        string    `json:"id"`
+	QueueID   string    `json:"qid,omitempty"`
+	MessageID string    `json:"message_id,omitempty"`
+	// Stage is empty for a verdict on a message, and AtRcpt for one on a recipient that
+	// was refused at RCPT TO; the message may have gone on for others.
+	Stage      string             `json:"stage,omitempty"`
 	Role       message.Role       `json:"role"`
 	Peer       message.Peer       `json:"peer,omitempty"`
 	Client     string             `json:"client,omitempty"`
@@ -52,6 +55,9 @@ type Record struct {
 	Checks     []Check                    `json:"checks"`
 	TookMS     float64                    `json:"took_ms"`
 }
+
+// AtRcpt is the Stage of a refused recipient.
+const AtRcpt = "rcpt"
 
 // Check says how one check ended.
 type Check struct {
@@ -84,6 +90,9 @@ func NewRecord(o *pipeline.Outcome, subjects bool) *Record {
 		Reply:  v.Reply.String(), Hold: text(v.HoldReason),
 		Findings: findings(v.Findings), Auth: methods(o.Auth), Headers: edits(o.Edits),
 		Checks: make([]Check, 0, len(o.Results)), TookMS: milliseconds(o.Took),
+	}
+	if o.AtRcpt {
+		r.Stage = AtRcpt
 	}
 	if m.Session.Client.IsValid() {
 		r.Client = text(m.Session.Client.String()) // a zone may stand in it

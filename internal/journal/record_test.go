@@ -265,3 +265,23 @@ func record(id string, change ...func(*Record)) *Record {
 	}
 	return r
 }
+
+// TestRecipientRecord: a refused recipient has a record that says so, without what only a
+// message has, and it is found by the id that he was told.
+func TestRecipientRecord(t *testing.T) {
+	o := sample()
+	o.AtRcpt, o.Message.Header, o.Message.Body, o.Edits, o.Auth = true, nil, nil, nil, nil
+	r := NewRecord(o, true)
+	if r.Stage != AtRcpt || len(r.Rcpt) != 1 || r.Subject != "" || r.MessageID != "" || r.Size != 0 {
+		t.Errorf("%+v", r)
+	}
+	if line := marshal(t, r); !strings.Contains(line, `"stage":"rcpt"`) || !strings.Contains(line, `"auth":[],"headers":[]`) {
+		t.Error(line)
+	}
+	if line := marshal(t, NewRecord(sample(), true)); strings.Contains(line, "stage") {
+		t.Errorf("a message: %s", line)
+	}
+	if !newQuestion("k7q2m9zt4w1c").answeredBy(r) {
+		t.Error("nobody finds it")
+	}
+}

@@ -2,7 +2,6 @@ package learning
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"milterd/bayes"
 	"milterd/internal/carry"
 	"milterd/internal/dovecot"
-	"milterd/internal/store"
 )
 
 // opinionTime bounds a second opinion: a delivery waits.
@@ -40,6 +38,7 @@ type Opinion struct {
 	Verdict bayes.Verdict
 	Finding string
 	Points  float64 // of the user's opinion
+	Rules   float64 // what rules bring more or less that combine it with something else
 	Score   float64 // the carried one with the site's points replaced by them
 	Spam    bool
 	// Reason is score when there is an opinion, else why there is none: the message
@@ -102,8 +101,12 @@ func (o *Opinion) text() string {
 	if o.Spam {
 		word = "SPAM"
 	}
-	return fmt.Sprintf("%s (score=%.1f required=%.1f, %s=%.1f in place of %.1f, learned spam=%d ham=%d, id %s)",
-		word, o.Score, o.Carried.Junk, o.Finding, o.Points, o.Carried.Bayes, o.Verdict.User.Spam, o.Verdict.User.Ham, o.Carried.ID)
+	rules := ""
+	if o.Rules != 0 {
+		rules = fmt.Sprintf(", rules %+.1f", o.Rules)
+	}
+	return fmt.Sprintf("%s (score=%.1f required=%.1f, %s=%.1f in place of %.1f%s, learned spam=%d ham=%d, id %s)",
+		word, o.Score, o.Carried.Junk, o.Finding, o.Points, o.Carried.Bayes, rules, o.Verdict.User.Spam, o.Verdict.User.Ham, o.Carried.ID)
 }
 
 // opinion forms one. The error goes with a Reason that is not score.
@@ -129,14 +132,15 @@ func (d *Desk) opinion(ctx context.Context, user string, m bayes.Message) (o Opi
 		o.Reason = reasonFailed
 		return o, err
 	}
-	if o.Verdict.Site == (bayes.Totals{}) && o.Verdict.User == (bayes.Totals{}) {
+	if o.Verdict.Unlearned() {
 		o.Reason = reasonUnlearned
 		return o, nil
 	}
 	o.Finding, o.Points = d.Points(o.Verdict.Probability)
-	// Rules that combine Bayes with something else keep the points that the site's
-	// opinion gave them: what they stand for is not one user's business.
-	o.Score = math.Round((o.Carried.Score-o.Carried.Bayes+o.Points)*1000) / 1000
+	// Rules that combine the opinion with something else follow it: what they bring for
+	// each stands in the field.
+	o.Rules = o.Carried.Shifted(o.Finding)
+	o.Score = math.Round((o.Carried.Score-o.Carried.Bayes+o.Points+o.Rules)*1000) / 1000
 	o.Spam, o.Reason = o.Score >= o.Carried.Junk, reasonScore
 	return o, nil
 }
@@ -147,8 +151,6 @@ func (d *Desk) opinion(ctx context.Context, user string, m bayes.Message) (o Opi
 const (
 	quotaUser   = 20
 	quotaDomain = 2
-	quotaTime   = 24 * time.Hour
-	quotaSpace  = "delivered"
 )
 
 // learnDelivered teaches what stays in the inbox as ham, as long as the quota lasts
@@ -158,21 +160,12 @@ func (d *Desk) learnDelivered(ctx context.Context, user string, m bayes.Message,
 	if o.Score >= o.Carried.Junk/2 || o.Verdict.Probability > 0.5 {
 		return // what is only just no spam is nobody's example of ham
 	}
-	domain := "none"
-	if addresses := m.Header.Author().Addresses; len(addresses) == 1 {
-		domain = addresses[0].Domain.String()
-	}
-	day := binary.BigEndian.AppendUint64(nil, uint64(d.Now().Unix()/int64(quotaTime/time.Second)))
-	keys := [][]byte{append([]byte("u"+user+"\x00"), day...), append([]byte("d"+user+"\x00"+domain+"\x00"), day...)}
-	counts, err := d.Store.Get(ctx, quotaSpace, keys...)
-	if err != nil || store.Counter(counts[0], 0) >= quotaUser || store.Counter(counts[1], 0) >= quotaDomain {
-		return
-	}
 	if _, taught, err := d.Classifier.Taught(ctx, user, m); taught || err != nil {
 		return
 	}
-	if _, err := d.teach(ctx, Lesson{User: user, Class: bayes.Ham, By: "delivery", Source: FromDelivered}, m); err == nil {
-		// A count that is lost lets one lesson more in.
-		_ = d.Store.Post(quotaSpace, store.Add(keys[0], quotaTime, 1), store.Add(keys[1], quotaTime, 1))
+	if left, err := d.Classifier.Take(ctx, bayes.Share{Name: "delivered " + user, Most: quotaUser},
+		bayes.Share{Name: "delivered " + user + "\x00" + bayes.AuthorDomain(m.Header), Most: quotaDomain}); !left || err != nil {
+		return
 	}
+	_, _ = d.teach(ctx, Lesson{User: user, Class: bayes.Ham, By: "delivery", Source: FromDelivered}, m) // what fails is in log and metric
 }

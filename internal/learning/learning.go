@@ -23,7 +23,7 @@ import (
 	"milterd/bayes"
 	"milterd/internal/carry"
 	"milterd/internal/dovecot"
-	"milterd/internal/store"
+	"milterd/internal/spamassassin/tokens"
 	"milterd/mime"
 )
 
@@ -32,6 +32,9 @@ type Classifier interface {
 	Classify(ctx context.Context, user string, m bayes.Message) (bayes.Verdict, error)
 	LearnAll(ctx context.Context, user string, lessons ...bayes.Lesson) ([]bayes.Result, error)
 	Taught(ctx context.Context, user string, m bayes.Message) (bayes.Record, bool, error)
+	Take(ctx context.Context, shares ...bayes.Share) (bool, error)
+	Import(ctx context.Context, user, by string, b *tokens.Backup) (bayes.Import, error)
+	DropImport(ctx context.Context, user string) (bayes.Import, bool, error)
 }
 
 // The ways by which a lesson comes: a closed set, for metrics and records.
@@ -52,8 +55,6 @@ type Desk struct {
 	Points func(probability float64) (finding string, points float64)
 	// Keys open carry fields.
 	Keys *carry.Keys
-	// Store keeps the quota of what is learned at delivery.
-	Store store.Store
 	// LearnDelivered says whether what stays in the inbox is learned as ham.
 	LearnDelivered func() bool
 	// Unsafe, if set, says why nothing that is learned now would last, or nil: such
@@ -100,6 +101,26 @@ func (d *Desk) Teach(ctx context.Context, l Lesson, raw ...[]byte) ([]bayes.Resu
 		messages[i] = bayes.Parse(raw[i], d.Limits)
 	}
 	return d.teach(ctx, l, messages...)
+}
+
+// Taught returns what was said of messages, each as it is stored: nil of those of
+// which nothing was said.
+func (d *Desk) Taught(ctx context.Context, user string, raw ...[]byte) ([]*bayes.Record, error) {
+	user, err := User(user)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*bayes.Record, len(raw))
+	for i := range raw {
+		r, ok, err := d.Classifier.Taught(ctx, user, bayes.Parse(raw[i], d.Limits))
+		if err != nil {
+			return nil, fmt.Errorf("learning: %w", err)
+		}
+		if ok {
+			all[i] = &r
+		}
+	}
+	return all, nil
 }
 
 func (d *Desk) teach(ctx context.Context, l Lesson, messages ...bayes.Message) ([]bayes.Result, error) {

@@ -14,8 +14,10 @@ import (
 	"milterd/bayes"
 	"milterd/internal/carry"
 	"milterd/internal/dovecot"
+	"milterd/internal/spamassassin/tokens"
 	"milterd/internal/store"
 	"milterd/message"
+	"milterd/mime"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -58,6 +60,24 @@ func (r *room) Taught(ctx context.Context, user string, m bayes.Message) (bayes.
 	return r.real().Taught(ctx, user, m)
 }
 
+func (r *room) Take(ctx context.Context, shares ...bayes.Share) (bool, error) {
+	return r.real().Take(ctx, shares...)
+}
+
+func (r *room) Import(ctx context.Context, user, by string, b *tokens.Backup) (bayes.Import, error) {
+	if r.dead {
+		return bayes.Import{}, errDead
+	}
+	return r.real().Import(ctx, user, by, b)
+}
+
+func (r *room) DropImport(ctx context.Context, user string) (bayes.Import, bool, error) {
+	if r.dead {
+		return bayes.Import{}, false, errDead
+	}
+	return r.real().DropImport(ctx, user)
+}
+
 func (r *room) real() *bayes.Classifier {
 	return bayes.New(r.memory, bayes.Options{CacheTokens: -1, Now: func() time.Time { return r.now }})
 }
@@ -74,7 +94,7 @@ func newRoom(t *testing.T) *room {
 			}
 			return "BAYES_00", -2
 		},
-		Keys: &carry.Keys{Store: r.memory, Now: clock, Random: rand.Reader}, Store: r.memory,
+		Keys:           &carry.Keys{Store: r.memory, Now: clock, Random: rand.Reader},
 		LearnDelivered: func() bool { return r.deliver },
 		Rights: &Rights{all: []uint32{0, vmail}, name: func(uid uint32) (string, bool) {
 			if uid == joe {
@@ -197,6 +217,7 @@ func TestDeliver(t *testing.T) {
 		"bob's spam":     {whole, "bob", vmail, "SPAM (score=9.0 required=6.0, BAYES_99=5.0 in place of 0.0, learned spam=8 ham=0, id k7q2m9zt4w1c)", "score"},
 		"alice's ham":    {whole, "Alice", vmail, "HAM (score=2.0 ", "score"},
 		"saved":          {r.carried(raw, func(v *carry.Verdict) { v.Score, v.Bayes = 7, 5 }), "alice", vmail, "HAM (score=0.0 ", "score"},
+		"a rule follows": {r.carried(raw, func(v *carry.Verdict) { v.Shift("BAYES_99", -1.5) }), "bob", vmail, "SPAM (score=7.5 required=6.0, BAYES_99=5.0 in place of 0.0, rules -1.5, learned", "score"},
 		"CRLF":           {strings.ReplaceAll(whole, "\n", "\r\n"), "bob", vmail, "SPAM ", "score"},
 		"by policy":      {r.carried(raw, func(v *carry.Verdict) { v.Forced = true }), "bob", vmail, "", "policy"},
 		"no threshold":   {r.carried(raw, func(v *carry.Verdict) { v.Junk = off }), "bob", vmail, "", "policy"},
@@ -230,6 +251,61 @@ func TestDeliver(t *testing.T) {
 }
 
 var off = func() float64 { v := carry.Of("", time.Time{}, &message.Verdict{}, "", false); return v.Junk }()
+
+// TestImport: what another filter had learned counts at delivery from the first
+// message on, for all or for one; who did it is kept, and what cannot be kept is told.
+func TestImport(t *testing.T) {
+	r := newRoom(t)
+	m := bayes.Parse([]byte(letter(1, tomatoes)), mime.Limits{})
+	backup := func(spam, ham int) string {
+		var b strings.Builder
+		b.WriteString("v\t3\tdb_version\nv\t300\tnum_spam\nv\t300\tnum_nonspam\n")
+		for _, token := range tokens.Of(m.Header, m.Tree) {
+			fmt.Fprintf(&b, "t\t%d\t%d\t0\t%x\n", spam, ham, token.Sum)
+		}
+		return b.String() + "what is this\n"
+	}
+	i, err := r.Desk.Import(t.Context(), "", "root", strings.NewReader(backup(30, 0)))
+	if err != nil || i.Unread != 1 || !strings.HasPrefix(i.Problems[0], "line ") || i.Import.By != "root" || i.Import.Spam != 300 {
+		t.Fatalf("%+v, %v", i, err)
+	}
+	if _, err = r.Desk.Import(t.Context(), " Alice", "root", strings.NewReader(backup(0, 30))); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(user string) string {
+		return r.Deliver(t.Context(), dovecot.Peer{UID: vmail}, request(r.carried(letter(100, tomatoes), nil), user)).Text
+	}
+	if bob, alice := ask("bob"), ask("alice"); !strings.HasPrefix(bob, "SPAM (score=9.0 ") || !strings.HasPrefix(alice, "HAM ") {
+		t.Errorf("bob %q, alice %q", bob, alice)
+	}
+	if i, err := r.Desk.DropImport(t.Context(), "", "root"); err != nil || i.Import.Spam != 300 {
+		t.Errorf("%+v, %v", i, err)
+	}
+	if i, err := r.Desk.DropImport(t.Context(), "", "root"); err != nil || i.Import.Spam != 0 {
+		t.Errorf("%+v, %v", i, err)
+	}
+	if bob := ask("bob"); bob != "" {
+		t.Errorf("what was forgotten says %q", bob)
+	}
+	for name, c := range map[string]struct{ user, backup string }{"no backup": {"", "From: a@b.c\n"}, "no user": {"a\nb", backup(1, 0)}} {
+		if _, err := r.Desk.Import(t.Context(), c.user, "root", strings.NewReader(c.backup)); err == nil {
+			t.Errorf("%s: imported", name)
+		}
+	}
+	r.Unsafe = func() error { return errDead }
+	if _, err := r.Desk.Import(t.Context(), "", "root", strings.NewReader(backup(1, 0))); !errors.Is(err, errDead) {
+		t.Errorf("what would be lost is imported: %v", err)
+	}
+	r.dead = true
+	if _, err := r.Desk.DropImport(t.Context(), "", "root"); !errors.Is(err, errDead) {
+		t.Errorf("forgotten without a store: %v", err)
+	}
+	for result, want := range map[string]float64{importStored: 2, importDropped: 1, importFailed: 4} {
+		if got := testutil.ToFloat64(r.Metrics.imports.WithLabelValues(result)); got != want {
+			t.Errorf("%s is counted %v times, want %v", result, got, want)
+		}
+	}
+}
 
 // TestDeliverHalf: a message that cannot be read to its end is none.
 func TestDeliverHalf(t *testing.T) {
@@ -278,7 +354,7 @@ func TestLearnDelivered(t *testing.T) {
 		t.Errorf("%v lessons of one day", ham())
 	}
 	before := ham()
-	r.now = r.now.Add(quotaTime)
+	r.now = r.now.Add(24 * time.Hour)
 	deliver(500)
 	if ham() != before+1 {
 		t.Error("no lesson on the next day")

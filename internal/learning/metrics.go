@@ -10,6 +10,7 @@ import (
 type Metrics struct {
 	lessons    *prometheus.CounterVec
 	deliveries *prometheus.CounterVec
+	imports    *prometheus.CounterVec
 }
 
 // NewMetrics registers them. Every series is there from the start, so that the first
@@ -22,7 +23,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "milterd_delivery_verdicts_total", Help: "Second opinions at delivery: spam, ham or none, and why."}, []string{"verdict", "reason"}),
 	}
-	r.MustRegister(m.lessons, m.deliveries)
+	m.imports = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "milterd_learning_imports_total", Help: "Memories of another filter's that were handed over: stored, dropped or failed."}, []string{"result"})
+	r.MustRegister(m.lessons, m.deliveries, m.imports)
+	for _, result := range []string{importStored, importDropped, importFailed} {
+		m.imports.WithLabelValues(result)
+	}
 	for _, source := range sources {
 		for _, class := range []bayes.Class{bayes.Spam, bayes.Ham} {
 			m.lessons.WithLabelValues(source, string(class), string(bayes.Learned))

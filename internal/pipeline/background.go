@@ -28,6 +28,17 @@ func (p *Pipeline) Idle() []string {
 	return all
 }
 
+// Patience tells which checks wait for somebody beside the DNS, by name.
+func (p *Pipeline) Patience() map[string]checks.Patient {
+	all := map[string]checks.Patient{}
+	for _, st := range p.steps {
+		if c, ok := st.check.(checks.Patient); ok {
+			all[st.spec.Name] = c
+		}
+	}
+	return all
+}
+
 // Start lets the checks begin what they do beside the messages (see
 // [checks.Background]): the pipeline is in service now. It goes on until Stop or
 // Close.

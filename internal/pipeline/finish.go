@@ -21,6 +21,9 @@ type Outcome struct {
 	// Auth and Edits are what is or would be added, whatever the action.
 	Auth  []authres.Method
 	Edits []message.Edit
+	// AtRcpt says that it is one recipient that was refused, at RCPT TO: Message is what
+	// was known by then, with this recipient alone. It may go on for others.
+	AtRcpt bool
 	// Apply says that Edits are to be made; in mode observe and on a refused
 	// message they are not.
 	Apply bool
@@ -137,7 +140,7 @@ func (p *Pipeline) auth(results []checks.Result) []authres.Method {
 // seal asks the checks that sign, once the verdict stands.
 func (r *Run) seal(ctx context.Context, o *Outcome) []message.Edit {
 	var edits []message.Edit
-	r.each(o, func(st *step, in *checks.Input) {
+	r.each(r.p.steps, o, func(st *step, in *checks.Input) {
 		if s, ok := st.check.(checks.Sealer); ok {
 			e, err := s.Seal(ctx, in, &o.Verdict)
 			if err != nil {
@@ -160,7 +163,11 @@ func (r *Run) Record(ctx context.Context, o *Outcome) {
 	if !o.Verdict.Action.Refuses() {
 		r.p.o.Faults.Forget(o.Message)
 	}
-	r.each(o, func(st *step, in *checks.Input) {
+	steps := r.p.steps
+	if o.AtRcpt {
+		steps = r.p.doors
+	}
+	r.each(steps, o, func(st *step, in *checks.Input) {
 		if s, ok := st.check.(checks.Recorder); ok {
 			if err := s.Record(ctx, in, &o.Verdict); err != nil && !errors.Is(err, context.Canceled) {
 				r.p.o.Logger.Warn("recording failed", "check", st.spec.Name, "id", o.Message.ID, "err", err)
@@ -169,14 +176,14 @@ func (r *Run) Record(ctx context.Context, o *Outcome) {
 	})
 }
 
-// each calls f for every check that has to do with the message, with the results
+// each calls f for every step that has to do with the message, with the results
 // of all checks: now that the verdict stands, nothing waits for anything.
-func (r *Run) each(o *Outcome, f func(*step, *checks.Input)) {
+func (r *Run) each(steps []*step, o *Outcome, f func(*step, *checks.Input)) {
 	prior := checks.Prior{}
 	for i := range o.Results {
 		prior[o.Results[i].Check] = &o.Results[i]
 	}
-	for _, st := range r.p.steps {
+	for _, st := range steps {
 		if !st.runs(o.Message.Role) {
 			continue
 		}

@@ -27,8 +27,10 @@ func limitResult(m *message.Message) (res checks.Result, over bool) {
 	if m.Header.OverLimit != "" {
 		res.Findings = append(res.Findings, checks.Finding{Name: "HEADER_TOO_LARGE", Detail: "over limits." + m.Header.OverLimit})
 		// What lies beyond the limit was read by nobody, and no forged field in it
-		// can be removed. So this spares no one: where nobody can be refused, hold.
+		// can be removed. So this spares no one: where nobody can be refused, hold. And
+		// where the mode lets it through, or somebody releases it, the message says so.
 		res.Demand = &checks.Demand{Action: message.RejectMail, Reply: message.ReplyHeaderSize, Finding: "HEADER_TOO_LARGE", Always: true, Outbound: true}
+		res.Unscanned = true
 	}
 	for _, f := range m.Header.Fields {
 		if len(f.Value) > longField {

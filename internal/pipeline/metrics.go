@@ -12,6 +12,7 @@ import (
 // outcomes, and the names of checks, findings and rules of the configuration.
 type Metrics struct {
 	messages *prometheus.CounterVec
+	refusals *prometheus.CounterVec
 	size     prometheus.Histogram
 	scan     prometheus.Histogram
 	score    *prometheus.HistogramVec
@@ -27,6 +28,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "milterd_messages_total", Help: "Messages by role and by what became of them."}, []string{"role", "action"}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "milterd_recipients_refused_total", Help: "Recipients that were refused at RCPT TO, by what decided and how: no messages, each client may try several."}, []string{"by", "action"}),
 		size: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "milterd_message_size_bytes", Help: "Size of the messages that were decided.", Buckets: prometheus.ExponentialBuckets(1024, 4, 9)}),
 		scan: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -44,7 +47,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "milterd_findings_total", Help: "Findings and rule hits by name."}, []string{"finding"}),
 	}
-	reg.MustRegister(m.messages, m.size, m.scan, m.score, m.duration, m.results, m.errors, m.panics, m.findings)
+	reg.MustRegister(m.messages, m.refusals, m.size, m.scan, m.score, m.duration, m.results, m.errors, m.panics, m.findings)
 	m.init()
 	return m
 }
@@ -68,7 +71,12 @@ func (m *Metrics) check(name string) *checkMetrics {
 	return c
 }
 
+// observe counts a result. Of who looks at recipients nothing is counted: the check
+// itself comes later.
 func (c *checkMetrics) observe(r *checks.Result) {
+	if c == nil {
+		return
+	}
 	c.duration.Observe(r.Took.Seconds())
 	if counter := c.results[r.Ended()]; counter != nil {
 		counter.Inc()
@@ -79,6 +87,19 @@ func (c *checkMetrics) observe(r *checks.Result) {
 }
 
 func (m *Metrics) panicked(check string) { m.panics.WithLabelValues(check).Inc() }
+
+// mayRefuse makes the series of a check that answers at RCPT TO in advance.
+func (m *Metrics) mayRefuse(check string) {
+	for _, a := range message.Actions {
+		if a.Refuses() {
+			m.refusals.WithLabelValues(check, string(a))
+		}
+	}
+}
+
+func (m *Metrics) refused(v *message.Verdict) {
+	m.refusals.WithLabelValues(v.DecidedBy, string(v.Action)).Inc()
+}
 
 func (m *Metrics) decided(o *Outcome) {
 	action := string(o.Verdict.Action)

@@ -76,7 +76,9 @@ type Pipeline struct {
 	running int           // checks under way
 	idle    chan struct{} // closed when there are none; nil when nobody waits
 
-	early      []int // indexes of the steps that may answer at RCPT TO
+	early      []int   // indexes of the steps that may answer at RCPT TO
+	doors      []*step // those who look at recipients for steps that come later
+	answers    bool    // somebody may refuse a recipient
 	background background
 }
 
@@ -107,11 +109,9 @@ func New(o Options) (*Pipeline, error) {
 				st.deps = append(st.deps, i)
 			}
 		}
-		if e, ok := check.(checks.Early); ok && spec.Phase < checks.Header && e.AnswersAtRcpt() {
-			p.early = append(p.early, len(p.steps))
-		}
 		index[spec.Name] = len(p.steps)
 		p.steps = append(p.steps, st)
+		p.planEarly(st)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err

@@ -189,9 +189,23 @@ func TestHeaderLimits(t *testing.T) {
 		if got := strings.Join(finds, " "); out.Verdict.Action != c.want || got != c.finds {
 			t.Errorf("%s: %s with %s, want %s with %s", c.name, out.Verdict.Action, got, c.want, c.finds)
 		}
+		// Whoever gets it all the same, from the hold queue for one, sees that nobody has read it.
+		if got, held := inserted(out, "X-Milterd-Unscanned"), c.want == message.Quarantine; (got == "limits") != held || !held && got != "" {
+			t.Errorf("%s: X-Milterd-Unscanned %q", c.name, got)
+		}
 		if c.want == message.RejectMail && out.Verdict.Reply != message.ReplyHeaderSize.WithID(m.ID) {
 			t.Errorf("%s: told %s", c.name, out.Verdict.Reply)
 		}
+	}
+}
+
+// In mode tag it is delivered, as junk, and bears the mark.
+func TestHeaderLimitsTagged(t *testing.T) {
+	m := newMessage(t, plain, nil)
+	m.Header.OverLimit = "header_fields"
+	out := decide(t, newPipeline(t, nil, func(o *Options) { o.Policy = newPolicy(t, message.Tag, "") }), m)
+	if v := &out.Verdict; v.Action != message.Junk || v.Would != message.RejectMail || !out.Apply || inserted(out, "X-Milterd-Unscanned") != "limits" || inserted(out, "X-Spam-Flag") != "YES" {
+		t.Errorf("%s, would %s, X-Milterd-Unscanned %q, X-Spam-Flag %q", v.Action, v.Would, inserted(out, "X-Milterd-Unscanned"), inserted(out, "X-Spam-Flag"))
 	}
 }
 
