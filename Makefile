@@ -23,12 +23,12 @@ endif
 
 # The end-to-end tests are a package of their own: they want root, a mail server
 # and the machine to themselves.
-units = $$($(GO) list ./... | grep -v /integration$$)
+units = $$($(GO) list ./... | grep -v '/integration\(/lab\)\?$$')
 bed   = MILTERD_BED=required MILTERD_BIN=$(CURDIR)/bin/milterd
 # Ten thousand connections are ten thousand files.
 files = ulimit -n 20000 2>/dev/null || ulimit -n $$(ulimit -Hn)
 
-.PHONY: help build run test race lint fuzz bench weights accuracy integration torture soak docs clean gofmt tools
+.PHONY: help build run test race lint fuzz complexity bench weights accuracy integration torture lab soak docs clean gofmt tools
 
 help: ## list these words
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,7 +50,7 @@ test: $(TALLY) ## everything, on any Debian with Go and root; ends with a count
 	@$(TALLY) step  demonstration bin/milterd serve --demo --play
 	@$(TALLY) tests unit        $(GO) test -json $(units)
 	@$(TALLY) tests race        $(GO) test -json -race $(units)
-	@$(files); $(bed) $(TALLY) tests integration $(GO) test -json -count=1 ./integration
+	@$(files); $(bed) $(TALLY) tests integration $(GO) test -json -count=1 -p 1 -timeout 20m ./integration ./integration/lab
 	@$(TALLY) sum
 
 race: tools ## all tests but the end-to-end ones, under the race detector
@@ -60,13 +60,13 @@ lint: gofmt ## gofmt, go vet, staticcheck
 	@$(GO) vet ./...
 	@$(STATICCHECK) ./...
 
-fuzz: ## a million spoofs, then every fuzz target in turn, T=30s for each
+fuzz: $(TALLY) ## a million spoofs, then every fuzz target in turn, T=30s for each; the time goes into docs/fuzzing.tsv
 	@LONG=10 $(GO) test -count=1 -timeout 90m -v -run '^TestSpoofOracle$$' ./internal/scan
-	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sort | { status=0; \
-	while IFS=: read -r file target; do \
-	  target=$${target#func }; echo "== $$(dirname $$file) $$target"; \
-	  $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(T) "$$(dirname $$file)" </dev/null || status=1; \
-	done; exit $$status; }
+	@$(TALLY) fuzz docs/fuzzing.tsv $(T)
+
+complexity: ## four times the bytes are no more than six times the work, for every parser of what strangers send
+	@MILTERD_COMPLEXITY=1 $(GO) test -count=1 -p 1 -timeout 60m ./internal/complexity
+	@MILTERD_COMPLEXITY=1 $(GO) test -count=1 -p 1 -timeout 60m -run '^TestComplexity' ./milter ./internal/dns ./dkim ./mime ./checks/clamav ./internal/scan
 
 # BENCH_DIR is the folder of an outer harness with a program run-peers that plays
 # one message set to several milters; bench/README.md tells more. The tables go
@@ -94,15 +94,31 @@ weights: build ## what the shipped rules hit in the development corpus and in ma
 accuracy: ## how good learning is, beside bogofilter in the same run: a table
 	@command -v bogofilter >/dev/null || { [ "$$(id -u)" = 0 ] && { echo "installing bogofilter"; apt-get -qq -o DPkg::Lock::Timeout=400 update; \
 	  DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=400 install -y --no-install-recommends bogofilter >/dev/null; }; } || true
-	@MILTERD_ACCURACY=1 $(GO) test -count=1 -timeout 20m -v -run '^Test(Accuracy|Poison)$$' ./bayes
+	@MILTERD_ACCURACY=1 $(GO) test -count=1 -timeout 20m -v -run '^Test(Accuracy|MailOfOtherYears|Poison|ImportTable)$$' ./bayes
 
 integration: build ## a real Postfix and Dovecot around bin/milterd
 	@integration/install.sh
-	@$(files); $(bed) $(GO) test -count=1 ./integration
+	@$(files); $(bed) $(GO) test -count=1 -p 1 ./integration ./integration/lab
 
-torture: build ## a million spoiled packets beside an honest session; a daemon killed 200 times while it learns
-	@MILTERD_KILLS=200 $(GO) test -count=1 -v -timeout 10m -run '^TestKillWhileLearning$$' ./internal/daemon
-	@$(files); $(bed) MILTERD_TORTURE=1000000 $(GO) test -count=1 -v -timeout 30m -run '^TestTorture$$' ./integration
+# PACKETS, KILLS, RELOADS, RESTARTS are how often; FLOOD is messages of 25 MB, which take as
+# much room in /var/tmp; BLACKHOLE is seconds.
+PACKETS   ?= 10000000
+KILLS     ?= 300
+RELOADS   ?= 2000
+RESTARTS  ?= 300
+FLOOD     ?= 200
+BLACKHOLE ?= 60
+torture: build ## floods, spoiled packets, kills, reloads, restarts and a dead DNS, long: half an hour
+	@MILTERD_KILLS=$(KILLS) $(GO) test -count=1 -v -timeout 10m -run '^TestKillWhileLearning$$' ./internal/daemon
+	@$(files); $(bed) MILTERD_TORTURE=$(PACKETS) MILTERD_KILLS=$(KILLS) MILTERD_RELOADS=$(RELOADS) MILTERD_RESTARTS=$(RESTARTS) MILTERD_FLOOD=$(FLOOD) \
+	  MILTERD_BLACKHOLE=$(BLACKHOLE) $(GO) test -count=1 -v -timeout 60m \
+	  -run '^Test(Torture|Flood|Limits|ManyRecipients|TenThousandIdleConnections|KillUnderLoad|ManyReloads|Restart|EndWithHundredInFlight|Blackhole)$$' ./integration
+
+# LAB_MESSAGES are sent while everything breaks at random; LAB_SEED repeats a run's choices.
+LAB_MESSAGES ?= 5000
+lab: build ## everything that milterd leans on breaks beside a real Postfix: fault by fault, then at random
+	@integration/install.sh
+	@$(files); $(bed) MILTERD_LAB=1 LAB_MESSAGES=$(LAB_MESSAGES) $(GO) test -count=1 -v -timeout 3h ./integration/lab
 
 docs: build ## write the generated parts of the documents again, and try their examples
 	@MILTERD_BIN=$(CURDIR)/bin/milterd $(GO) test -count=1 ./internal/archtest -update

@@ -113,6 +113,15 @@ func testReadme(t *testing.T, spec checks.Spec, readme string) {
 		}
 		at = i
 	}
+	for _, mail := range []string{"inbound", "outbound", "from relays and fetchers"} {
+		_, row, ok := strings.Cut(readme, "\n| "+mail+" | ")
+		word, _, _ := strings.Cut(row, " |")
+		if !ok || word == "" {
+			t.Errorf("README.md does not say whether the check runs for mail %s, in a row of a table", mail)
+		} else if no := word == "no" || strings.HasPrefix(word, "no:"); mail == "outbound" && no == spec.Outbound {
+			t.Errorf("README.md says %q of outbound mail, Spec.Outbound is %v", word, spec.Outbound)
+		}
+	}
 	for line := range strings.Lines(spec.Sample) {
 		key, _, ok := strings.Cut(line, ":")
 		if ok && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, " ") && !strings.Contains(readme, key+":") {

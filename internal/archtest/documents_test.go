@@ -108,6 +108,8 @@ func TestGenerated(t *testing.T) {
 		{"docs/findings.md", "findings", findingsTable},
 		{"docs/metrics.md", "metrics", metricsTable},
 		{"docs/dependencies.md", "modules", modulesTable},
+		{"docs/assurance.md", "faults", faultsTable},
+		{"docs/assurance.md", "fuzzing", fuzzingTable},
 	} {
 		t.Run(g.document+" "+g.part, func(t *testing.T) {
 			text := readDocument(t, g.document)

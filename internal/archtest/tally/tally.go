@@ -3,6 +3,7 @@
 //	tally step NAME COMMAND...    one check: passed when the command ends with 0
 //	tally tests NAME COMMAND...   a "go test -json": every test counts
 //	tally sum                     the closing line, and an exit code to match
+//	tally fuzz LEDGER TIME        every fuzz target for so long, CPU time noted
 //
 // The first two end with 0 whatever happened, so that one failure does not hide
 // the next, and leave their results in bin/tally.jsonl for the last. A test that
@@ -47,7 +48,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: tally step NAME COMMAND... | tally tests NAME COMMAND... | tally sum")
+var errUsage = errors.New("usage: tally step NAME COMMAND... | tally tests NAME COMMAND... | tally sum | tally fuzz LEDGER TIME")
 
 func run(args []string, w io.Writer) error {
 	switch {
@@ -58,6 +59,8 @@ func run(args []string, w io.Writer) error {
 		return remember(tests(w, args[1], args[2:]))
 	case len(args) == 1 && args[0] == "sum":
 		return sum(w)
+	case len(args) == 3 && args[0] == "fuzz":
+		return fuzz(w, args[1], args[2])
 	}
 	return errUsage
 }

@@ -1,0 +1,77 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// roomVariable tells the process that it is inside.
+const roomVariable = "MILTERD_LAB_ROOM"
+
+// ErrRefused is a kernel, or whoever confines this process, that does not give what the lab
+// needs: namespaces, mounts, a loop device.
+var ErrRefused = errors.New("this machine does not give it")
+
+// Enter runs this program once more, with the same arguments, in a network and a mount
+// namespace of its own, and returns how it ended; the caller ends with that code. Inside,
+// where Enter has nothing left to do, it returns inside, with loopback up and an empty
+// /tmp in memory. The error wraps [ErrRefused] where the kernel gives no namespaces.
+func Enter() (inside bool, code int, err error) {
+	if os.Getenv(roomVariable) != "" {
+		return true, 0, furnish()
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return false, 1, err
+	}
+	// The kernel ends the child with the thread that started it, not the process.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd := exec.Command(self, os.Args[1:]...)
+	cmd.Env = append(os.Environ(), roomVariable+"=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	err = cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return false, max(exit.ExitCode(), 1), nil
+	}
+	if err != nil {
+		return false, 1, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return false, 0, nil
+}
+
+// furnish sets up the room from inside.
+func furnish() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("%w: private mounts: %w", ErrRefused, err)
+	}
+	if err := unix.Mount("lab", "/tmp", "tmpfs", 0, "mode=1777,size=4g"); err != nil {
+		return fmt.Errorf("%w: tmpfs: %w", ErrRefused, err)
+	}
+	return loopbackUp()
+}
+
+// loopbackUp switches the only interface on.
+func loopbackUp() error {
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(s)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	lo.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	if err := unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, lo); err != nil {
+		return fmt.Errorf("%w: loopback: %w", ErrRefused, err)
+	}
+	return nil
+}
