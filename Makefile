@@ -114,6 +114,10 @@ torture: build ## floods, spoiled packets, kills, reloads, restarts and a dead D
 	  MILTERD_BLACKHOLE=$(BLACKHOLE) $(GO) test -count=1 -v -timeout 60m \
 	  -run '^Test(Torture|Flood|Limits|ManyRecipients|TenThousandIdleConnections|KillUnderLoad|ManyReloads|Restart|EndWithHundredInFlight|Blackhole)$$' ./integration
 
+soak: build ## mail without a pause for T=8h: memory, goroutines and descriptors stay where they were
+	@integration/install.sh
+	@$(files); $(bed) MILTERD_SOAK=$(T) $(GO) test -count=1 -v -timeout 0 -run '^TestSoak$$' ./integration
+
 # LAB_MESSAGES are sent while everything breaks at random; LAB_SEED repeats a run's choices.
 LAB_MESSAGES ?= 5000
 lab: build ## everything that milterd leans on breaks beside a real Postfix: fault by fault, then at random

@@ -25,7 +25,7 @@ func Build(ctx context.Context, dir string) (string, error) {
 	if path := os.Getenv("MILTERD_BIN"); path != "" {
 		return path, nil
 	}
-	root, err := sourceRoot()
+	root, err := SourceRoot()
 	if err != nil {
 		return "", err
 	}

@@ -31,7 +31,7 @@ func newSchool(t *testing.T, kind string) *school {
 		t.Fatal(err)
 	}
 	deploy := func(name string) string {
-		root, err := sourceRoot()
+		root, err := SourceRoot()
 		if err != nil {
 			t.Fatal(err)
 		}

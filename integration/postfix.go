@@ -33,7 +33,7 @@ func render(name string, data any) (string, error) {
 // deployed reads a file of deploy/postfix in the source tree: the bed uses what
 // operators copy.
 func deployed(name string) (string, error) {
-	root, err := sourceRoot()
+	root, err := SourceRoot()
 	if err != nil {
 		return "", err
 	}
@@ -41,8 +41,8 @@ func deployed(name string) (string, error) {
 	return string(text), err
 }
 
-// sourceRoot is the nearest directory above this one with a go.mod.
-func sourceRoot() (string, error) {
+// SourceRoot is the nearest directory above this one with a go.mod.
+func SourceRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err

@@ -6,7 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"syscall"
+
+	"milterd/integration"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,10 +55,47 @@ func furnish() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("%w: private mounts: %w", ErrRefused, err)
 	}
+	source, err := integration.SourceRoot()
+	if err != nil {
+		return err
+	}
+	show, err := keepInTmp(source)
+	if err != nil {
+		return err
+	}
 	if err := unix.Mount("lab", "/tmp", "tmpfs", 0, "mode=1777,size=4g"); err != nil {
 		return fmt.Errorf("%w: tmpfs: %w", ErrRefused, err)
 	}
+	if err := show(); err != nil {
+		return fmt.Errorf("the source tree below the new /tmp: %w", err)
+	}
 	return loopbackUp()
+}
+
+// keepInTmp keeps hold of a directory, with the working directory inside of it, and returns
+// what shows it at its old place when another /tmp hides it. One that lies elsewhere needs none of that.
+func keepInTmp(dir string) (show func() error, err error) {
+	if !strings.HasPrefix(dir, "/tmp/") {
+		return func() error { return nil }, nil
+	}
+	working, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	tree, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("%w: a second mount of %s: %w", ErrRefused, dir, err)
+	}
+	return func() error {
+		defer unix.Close(tree)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		if err := unix.MoveMount(tree, "", unix.AT_FDCWD, dir, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return err
+		}
+		return os.Chdir(working)
+	}, nil
 }
 
 // loopbackUp switches the only interface on.
