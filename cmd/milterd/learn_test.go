@@ -121,6 +121,12 @@ func TestStore(t *testing.T) {
 	if code, _, _ := cmd(t, "", "store", "dump", at("no/such/directory")); code != exitPermission {
 		t.Errorf("a file that cannot be made: %d", code)
 	}
+	if code, _, _ := cmd(t, "", "store", "dump", at("box")); code != exitPermission {
+		t.Errorf("a directory stands where the dump shall: %d", code)
+	}
+	if left, _ := filepath.Glob(at(".*")); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
 	put(t, dir, "milterd.yaml", "control: unix:c.sock\nstore: bolt:other/state.db\n")
 	if code, stdout, stderr := cmd(t, dump, "store", "load"); code != 0 || !strings.HasSuffix(stdout, " records are in the store\n") {
 		t.Errorf("%d %q %q", code, stdout, stderr)

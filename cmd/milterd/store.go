@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"milterd/internal/store"
 )
@@ -22,21 +23,33 @@ type storeDumpCmd struct {
 }
 
 // Run dumps the store, a running daemon's or that of the configuration.
-func (c *storeDumpCmd) Run(g *globals) (err error) {
+func (c *storeDumpCmd) Run(g *globals) error {
 	s, err := g.openState()
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	out := g.stdout
-	if c.File != "-" {
-		f, err := os.OpenFile(c.File, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-		if err != nil {
-			return &exitError{exitPermission, err}
-		}
-		defer func() { err = errors.Join(err, f.Close()) }()
-		out = f
+	if c.File == "-" {
+		return dump(s, g.stdout)
 	}
+	// Under its name comes only a dump that is whole: the last one may be all there is.
+	f, err := os.CreateTemp(filepath.Dir(c.File), "."+filepath.Base(c.File)+".*") // for its owner alone
+	if err != nil {
+		return &exitError{exitPermission, err}
+	}
+	if err = errors.Join(dump(s, f), f.Sync(), f.Close()); err == nil {
+		if err = os.Rename(f.Name(), c.File); err != nil {
+			err = &exitError{exitPermission, err}
+		}
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
+// dump writes a dump and fails when it is not whole.
+func dump(s *state, out io.Writer) error {
 	w := &tail{w: out}
 	if err := s.dump(context.Background(), w); err != nil {
 		return storeFailed(err)
