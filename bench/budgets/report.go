@@ -23,8 +23,10 @@ func p99(m measurement) float64 { return m.p99 }
 func pss(m measurement) float64 { return m.pss }
 
 // budgets are those of the project, in the order in which people ask for them.
-// "20 ms late" is judged by the shortest chain of look-ups there is: one answer
-// of 20 ms and 5 ms for everything else.
+// With every answer 20 ms late a message may take the longest chain of look-ups that
+// need each other, and 5 ms. In the median that is two of them: whether the lists of
+// domains (uribl) are asked at all is decided when those of addresses (dnsbl) have
+// answered.
 var budgets = []budget{
 	{"everything on, CPU a message", "milterd-full", 8, "ms", 1.0, cpu, []string{"rspamd", "classic"}, false},
 	{"checks on by default, CPU a message", "milterd-all", 8, "ms", 1.0, cpu, []string{"rspamd", "classic"}, false},
@@ -34,7 +36,7 @@ var budgets = []budget{
 	{"signing RSA-2048, CPU a message", "milterd-sign-rsa", 8, "ms", 1.3, cpu, []string{"opendkim-sign"}, false},
 	{"signing Ed25519, CPU a message", "milterd-sign-ed25519", 8, "ms", 0.5, cpu, []string{"opendkim-sign"}, false},
 	{"no check at all, CPU a message", "milterd-off", 8, "ms", 0.4, cpu, []string{"null"}, false},
-	{"every DNS answer 20 ms late, one session, p50", "milterd-full", 1, "ms", 25, p50, []string{"rspamd"}, true},
+	{"every DNS answer 20 ms late, one session, p50", "milterd-full", 1, "ms", 2*20 + 5, p50, []string{"rspamd"}, true},
 	{"peak PSS", "milterd-full", 8, "MiB", 150, pss, []string{"rspamd", "classic"}, false},
 }
 

@@ -121,7 +121,10 @@ func TestStore(t *testing.T) {
 	if code, _, _ := cmd(t, "", "store", "dump", at("no/such/directory")); code != exitPermission {
 		t.Errorf("a file that cannot be made: %d", code)
 	}
-	if code, _, _ := cmd(t, "", "store", "dump", at("box")); code != exitPermission {
+	if err := os.Mkdir(at("there"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, _ := cmd(t, "", "store", "dump", at("there")); code != exitPermission {
 		t.Errorf("a directory stands where the dump shall: %d", code)
 	}
 	if left, _ := filepath.Glob(at(".*")); len(left) > 0 {
