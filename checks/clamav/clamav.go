@@ -120,7 +120,7 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 		}
 		e.send(chunk)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	scan, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	tree, more, err := mime.Shared(in.Message, c.scanned, c.mime)
 	if err != nil {
@@ -131,7 +131,10 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 		return checks.Result{}, fmt.Errorf("reading the body: %w", err)
 	}
 	s := &search{check: c, stop: cancel, partial: e.cut || more}
-	s.message(ctx, e, tree, body)
+	s.message(scan, e, tree, body)
+	if err := ctx.Err(); errors.Is(err, context.Canceled) {
+		return checks.Result{}, err // nobody waits for the message any more
+	}
 	return s.result()
 }
 
