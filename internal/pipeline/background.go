@@ -49,6 +49,7 @@ func (p *Pipeline) Start() {
 	if b.cancel != nil || b.stopped {
 		return
 	}
+	p.crew.keep()
 	ctx, cancel := context.WithCancel(context.Background())
 	b.cancel = cancel
 	for _, st := range p.steps {
@@ -77,5 +78,6 @@ func (p *Pipeline) Stop() {
 	if b.cancel != nil {
 		b.cancel()
 		b.running.Wait()
+		p.crew.dismiss()
 	}
 }

@@ -77,8 +77,7 @@ func (r *Run) atDoors(m *message.Message) []*task {
 			deps = append(deps, r.tasks[d]...)
 		}
 		looking = append(looking, t)
-		r.p.count(1)
-		go r.p.do(r.ctx, t, deps)
+		r.begin(t, deps)
 	}
 	return looking
 }

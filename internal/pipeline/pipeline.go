@@ -4,7 +4,7 @@
 // makes a new one. For each mail transaction the bridge (or the scan command)
 // begins a [Run] and publishes the message phase by phase. Each check starts
 // as soon as its phase is there and the checks it needs are done, in a
-// goroutine of its own. Finish waits for them, asks scoring for the verdict
+// goroutine that it has for itself. Finish waits for them, asks scoring for the verdict
 // and collects the edits, all in plan order, so that the same message gives
 // the same bytes whatever check was quicker.
 //
@@ -71,6 +71,7 @@ type Options struct {
 type Pipeline struct {
 	o     Options
 	steps []*step
+	crew  crew
 
 	mu      sync.Mutex
 	running int           // checks under way
@@ -94,7 +95,7 @@ type step struct {
 // of the checks' configuration at once.
 func New(o Options) (*Pipeline, error) {
 	order, err := plan(o.Specs)
-	p := &Pipeline{o: o}
+	p := &Pipeline{o: o, crew: crew{work: make(chan func())}}
 	index := map[string]int{}
 	errs := []error{err}
 	for _, spec := range order {

@@ -21,6 +21,7 @@ type Run struct {
 	cancel context.CancelFunc
 	tasks  [][]*task // of each step: one, or one a recipient
 	phase  checks.Phase
+	watch  watch
 }
 
 // task is one run of one check.
@@ -31,6 +32,9 @@ type task struct {
 	settled atomic.Bool
 	done    chan struct{} // closed when result stands
 	result  checks.Result
+
+	watched bool      // by the run's watch, whose lock guards these
+	lost    time.Time // when the runner gives up on it; zero while it need not
 }
 
 // errDeadline is the error of a check that did not come back in time.
@@ -119,17 +123,19 @@ func (r *Run) start(phase checks.Phase, m *message.Message, rcpt *message.Recipi
 			deps = append(deps, r.tasks[d]...)
 		}
 		r.tasks[i] = append(r.tasks[i], t)
-		r.p.count(1)
-		go r.p.do(r.ctx, t, deps)
+		r.begin(t, deps)
 	}
 }
 
-// grace is how long after its time limit a check may still say itself that it
-// has not made it, before the runner says so.
-const grace = 200 * time.Millisecond
+// begin starts a task. It goes on once deps are done.
+func (r *Run) begin(t *task, deps []*task) {
+	r.p.count(1)
+	r.p.crew.do(func() { r.do(t, deps) })
+}
 
 // do runs one check, whatever it does.
-func (p *Pipeline) do(ctx context.Context, t *task, deps []*task) {
+func (r *Run) do(t *task, deps []*task) {
+	p, ctx := r.p, r.ctx
 	defer p.count(-1)
 	if body := t.in.Message.Body; body != nil {
 		defer body.Release()
@@ -141,7 +147,7 @@ func (p *Pipeline) do(ctx context.Context, t *task, deps []*task) {
 	}()
 	var took time.Duration // waiting for others is not this check's time
 	if c, ok := t.step.check.(checks.Preparer); ok {
-		took = p.prepare(ctx, t, c)
+		took = r.prepare(t, c)
 	}
 	for _, d := range deps {
 		select {
@@ -156,7 +162,7 @@ func (p *Pipeline) do(ctx context.Context, t *task, deps []*task) {
 		}
 	}
 	began := time.Now()
-	ctx, done := p.bound(ctx, t)
+	ctx, done := r.bound(t)
 	defer done()
 	res, err := t.step.check.Run(ctx, t.in)
 	if err != nil {
@@ -171,33 +177,33 @@ func (p *Pipeline) do(ctx context.Context, t *task, deps []*task) {
 
 // prepare lets the check begin with what needs no other check's result, and
 // returns how long that took.
-func (p *Pipeline) prepare(ctx context.Context, t *task, c checks.Preparer) time.Duration {
+func (r *Run) prepare(t *task, c checks.Preparer) time.Duration {
 	began := time.Now()
-	ctx, done := p.bound(ctx, t)
+	ctx, done := r.bound(t)
 	defer done()
 	t.in.Prepared = c.Prepare(ctx, t.in)
 	return time.Since(began)
 }
 
-// bound gives a check's context its time limit and its account at the DNS. done
+// bound makes a check's context, with its time limit and its account at the DNS. done
 // ends both.
-func (p *Pipeline) bound(ctx context.Context, t *task) (bounded context.Context, done func()) {
+func (r *Run) bound(t *task) (ctx context.Context, done func()) {
 	limit := t.step.spec.Timeout
 	if limit == 0 && !t.step.spec.BodyReader {
-		limit = p.o.MessageTime
+		limit = r.p.o.MessageTime
 	}
-	done = func() {}
+	ctx, done = r.ctx, func() {}
 	if limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		late := time.AfterFunc(limit+grace, func() { t.fail(errDeadline) })
-		done = func() {
-			late.Stop()
-			cancel()
+		end := time.Now().Add(limit)
+		d := &deadlined{Context: ctx, at: end}
+		r.watch.begin(t, end.Add(grace))
+		ctx, done = d, func() {
+			r.watch.end(t)
+			d.end()
 		}
 	}
-	if p.o.Scope != nil {
-		ctx = p.o.Scope(ctx, t.step.spec.Name)
+	if r.p.o.Scope != nil {
+		ctx = r.p.o.Scope(ctx, t.step.spec.Name)
 	}
 	return ctx, done
 }
@@ -256,4 +262,7 @@ func (r *Run) results(ctx context.Context, role message.Role) []checks.Result {
 }
 
 // Close ends the checks that still run. It does not wait for them.
-func (r *Run) Close() { r.cancel() }
+func (r *Run) Close() {
+	r.cancel()
+	r.watch.close()
+}
