@@ -201,3 +201,28 @@ func TestCacheHitAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// RecallIP says what LookupIP would, of what is in the cache, and asks nobody.
+func TestRecall(t *testing.T) {
+	c := newClock()
+	s := dnstest.Start(t, dnstest.Zone{"a.test": {"60 A 192.0.2.1"}})
+	r := start(t, Options{Now: c.Now}, s)
+	for _, name := range []string{"a.test", "none.test"} {
+		if _, known, _ := r.RecallIP(name); known {
+			t.Errorf("%s is known before anybody asked", name)
+		}
+		want, wantErr := r.LookupIP(t.Context(), "ip4", name)
+		asked := s.Total()
+		got, known, err := r.RecallIP(strings.ToUpper(name))
+		if !known || fmt.Sprint(got, err) != fmt.Sprint(want, wantErr) || s.Total() != asked {
+			t.Errorf("%s: recalled %v, %v, known %v; looked up %v, %v; %d queries more", name, got, err, known, want, wantErr, s.Total()-asked)
+		}
+	}
+	if _, known, err := r.RecallIP("no..name"); !known || err == nil {
+		t.Errorf("a name that no query can carry: %v, %v", known, err)
+	}
+	c.add(time.Minute)
+	if _, known, _ := r.RecallIP("a.test"); known {
+		t.Error("an answer is known beyond its life")
+	}
+}

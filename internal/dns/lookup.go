@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	mdns "github.com/miekg/dns"
 )
@@ -36,6 +37,20 @@ func (r *Resolver) LookupIP(ctx context.Context, network, host string) ([]netip.
 		return r.lookupBoth(ctx, host)
 	}
 	panic(fmt.Sprintf("dns: LookupIP of network %q", network))
+}
+
+// RecallIP is LookupIP for network "ip4" to those who would not wait: it answers what is
+// in the cache. known is false where the DNS would have to be asked.
+func (r *Resolver) RecallIP(host string) (addrs []netip.Addr, known bool, err error) {
+	k, ok := newKey(host, mdns.TypeA)
+	if !ok {
+		return nil, true, notFound(host).error()
+	}
+	a := r.recall(k, r.now())
+	if a == nil {
+		return nil, false, nil
+	}
+	return a.addrs, true, a.error()
 }
 
 // lookupBoth asks for A and AAAA side by side.
@@ -84,15 +99,23 @@ func (r *Resolver) ask(ctx context.Context, name string, qtype uint16) *answer {
 		return notFound(name)
 	}
 	start := r.now()
-	r.mu.Lock()
-	a := r.cache.get(k, start)
-	r.mu.Unlock()
+	a := r.recall(k, start)
 	if a != nil {
-		r.observe(Observation{Type: k.typeName(), Outcome: a.outcome, Cached: true})
 		return a
 	}
 	a = r.fetch(ctx, k)
 	r.observe(Observation{Type: k.typeName(), Outcome: a.outcome, Duration: r.now().Sub(start)})
+	return a
+}
+
+// recall returns the answer in the cache, nil when there is none.
+func (r *Resolver) recall(k key, now time.Time) *answer {
+	r.mu.Lock()
+	a := r.cache.get(k, now)
+	r.mu.Unlock()
+	if a != nil {
+		r.observe(Observation{Type: k.typeName(), Outcome: a.outcome, Cached: true})
+	}
 	return a
 }
 

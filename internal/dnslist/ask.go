@@ -23,6 +23,13 @@ type Resolver interface {
 	LookupIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
+// A Recaller is a resolver with a memory. RecallIP answers as LookupIP does for network
+// "ip4", at once, when the answer is known. Lists are asked about the same things again
+// and again, and nobody needs a goroutine to wait then.
+type Recaller interface {
+	RecallIP(host string) (addrs []netip.Addr, known bool, err error)
+}
+
 // A Book holds the lists that one check asks. It is safe for concurrent use.
 type Book struct {
 	lists    []*List
@@ -67,6 +74,7 @@ const patience = 4 * time.Second
 func (b *Book) Ask(ctx context.Context, questions []Question) []Answer {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	recaller, _ := b.resolver.(Recaller)
 	answers := make([]Answer, len(questions))
 	var asking sync.WaitGroup
 	for i := range questions {
@@ -74,6 +82,12 @@ func (b *Book) Ask(ctx context.Context, questions []Question) []Answer {
 		if why := b.ledger.admit(q.List, b.now()); why != "" {
 			answers[i] = Answer{Status: Failed, Reason: why}
 			continue
+		}
+		if name, ok := q.full(); ok && recaller != nil {
+			if addrs, known, err := recaller.RecallIP(name); known {
+				answers[i] = b.conclude(ctx, q.List, q.List.read(addrs, err))
+				continue
+			}
 		}
 		asking.Go(func() { answers[i] = b.ask(ctx, q) })
 	}
@@ -92,19 +106,7 @@ func (b *Book) ask(ctx context.Context, q *Question) (a Answer) {
 			a = Answer{Status: Failed, Reason: ReasonTrouble}
 		}
 	}()
-	a = b.lookup(ctx, q)
-	switch {
-	case a.Reason == ReasonTimeout || a.Reason == ReasonTrouble:
-		if !errors.Is(context.Cause(ctx), context.Canceled) { // else it is the client who has gone
-			b.ledger.heard(q.List, b.now(), false)
-		}
-	case a.Reason != ReasonBudget && a.Reason != ReasonName:
-		b.ledger.heard(q.List, b.now(), true)
-	}
-	if a.Reason.benches() {
-		b.bench(q.List, a.Reason)
-	}
-	return a
+	return b.conclude(ctx, q.List, b.lookup(ctx, q))
 }
 
 // lookup asks the DNS and reads the answer.
@@ -113,9 +115,29 @@ func (b *Book) lookup(ctx context.Context, q *Question) Answer {
 	if !ok {
 		return Answer{Status: Failed, Reason: ReasonName}
 	}
-	addrs, err := b.resolver.LookupIP(ctx, "ip4", name)
+	return q.List.read(b.resolver.LookupIP(ctx, "ip4", name))
+}
+
+// conclude draws the conclusions of an answer for its list.
+func (b *Book) conclude(ctx context.Context, l *List, a Answer) Answer {
+	switch {
+	case a.Reason == ReasonTimeout || a.Reason == ReasonTrouble:
+		if !errors.Is(context.Cause(ctx), context.Canceled) { // else it is the client who has gone
+			b.ledger.heard(l, b.now(), false)
+		}
+	case a.Reason != ReasonBudget && a.Reason != ReasonName:
+		b.ledger.heard(l, b.now(), true)
+	}
+	if a.Reason.benches() {
+		b.bench(l, a.Reason)
+	}
+	return a
+}
+
+// read makes an answer of what the DNS has said.
+func (l *List) read(addrs []netip.Addr, err error) Answer {
 	if err == nil {
-		return q.List.Classify(addrs)
+		return l.Classify(addrs)
 	}
 	var budget interface{ BudgetExceeded() bool }
 	dnsErr, isDNS := errors.AsType[*net.DNSError](err)

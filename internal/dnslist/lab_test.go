@@ -103,6 +103,29 @@ func (l *lab) want(addr, want string) {
 
 func (l *lab) test() { l.book.testAll(l.t.Context(), l.book.lists) }
 
+// recalling is a resolver of which only the memory works: who asks it panics.
+type recalling struct {
+	checks.Resolver
+	memory *dns.Resolver
+}
+
+func (r recalling) RecallIP(host string) ([]netip.Addr, bool, error) { return r.memory.RecallIP(host) }
+
+// What the resolver knows already is answered without asking it, and means the same.
+func TestKnownAnswers(t *testing.T) {
+	l := newLab(t, labZone("zen"), list("zen"))
+	l.test()
+	want := map[string]string{"192.0.2.1": "zen clear", "192.0.2.66": "zen listed (spam, 127.0.0.2)"}
+	for addr, answer := range want {
+		l.want(addr, answer)
+	}
+	l.book.resolver = recalling{memory: l.book.resolver.(*dns.Resolver)}
+	for addr, answer := range want {
+		l.want(addr, answer)
+	}
+	l.want("192.0.2.2", "zen error (trouble)") // what it does not know needs the DNS
+}
+
 // TestHostileResolver: whatever a resolver or list does, nobody is listed who is not,
 // and it is over as soon as the lie is.
 func TestHostileResolver(t *testing.T) {
