@@ -217,7 +217,6 @@ type found struct {
 	first, last []int32 // by list: into places, plus 1; 0 is none
 	places      []place
 	anywhere    []bool // by list: there are more places than were kept
-	kept        int32  // lists beyond have no places: that they are there is enough
 	run         int    // the longest run in the text, -1 while nobody has asked
 }
 
@@ -227,20 +226,19 @@ type place struct {
 	next   int32 // into places, plus 1
 }
 
-// reset prepares f for a text and so many lists, of which the first are those of
-// patterns.
-func (f *found) reset(patterns, lists int) {
+// reset prepares f for a text and so many lists.
+func (f *found) reset(lists int) {
 	f.first = append(f.first[:0], make([]int32, lists)...)
-	f.last = append(f.last[:0], make([]int32, patterns)...)
+	f.last = append(f.last[:0], make([]int32, lists)...)
 	f.anywhere = append(f.anywhere[:0], make([]bool, lists)...)
-	f.places, f.kept, f.run = f.places[:0], int32(patterns), -1
+	f.places, f.run = f.places[:0], -1
 }
 
 // has reports whether a needle of a list is there.
 func (f *found) has(list int) bool { return f.first[list] != 0 || f.anywhere[list] }
 
 func (f *found) add(needle, list int32, end int) {
-	if list >= f.kept || len(f.places) >= maxPlaces {
+	if len(f.places) >= maxPlaces {
 		f.anywhere[list] = true
 		return
 	}

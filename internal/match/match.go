@@ -149,25 +149,32 @@ func (s *Set) Match(r *Run, text string) {
 	mark := r.now()
 	text = whole(text)
 	exact := s.find(&r.found, text)
+	r.began = time.Time{}
 	for i := range s.patterns {
 		p := &s.patterns[i]
 		if r.settled(p.id) || p.sought && (!r.found.has(i) || p.also > 0 && !r.found.has(p.also)) {
 			continue
 		}
-		began := r.now()
-		if r.limits.All > 0 && r.spent+began.Sub(mark) > r.limits.All {
+		if r.began.IsZero() {
+			r.began = r.now()
+		}
+		if r.limits.All > 0 && r.spent+r.began.Sub(mark) > r.limits.All {
 			r.Unfinished = append(r.Unfinished, p.id)
 			r.settle(p.id)
 			continue
 		}
-		slow := s.try(r, p, text, exact, func() bool { return r.limits.Pattern > 0 && r.now().Sub(began) > r.limits.Pattern })
-		took := r.now().Sub(began)
-		if slow || r.limits.Pattern > 0 && took > r.limits.Pattern {
+		slow := s.try(r, p, text, exact)
+		ended := r.now() // and there the next one begins: to look at the clock takes time, too
+		if took := ended.Sub(r.began); slow || r.limits.Pattern > 0 && took > r.limits.Pattern {
 			r.Slow = append(r.Slow, Slow{p.id, took})
 			r.settle(p.id)
 		}
+		r.began = ended
 	}
-	r.spent += r.now().Sub(mark)
+	if r.began.IsZero() {
+		r.began = r.now()
+	}
+	r.spent += r.began.Sub(mark)
 }
 
 // find notes in f where in a text the needles are. exact says that the places are those in
@@ -176,7 +183,7 @@ func (s *Set) find(f *found, text string) (exact bool) {
 	if len(s.needles) == 0 {
 		return true
 	}
-	f.reset(len(s.patterns), s.lists)
+	f.reset(s.lists)
 	if exact = !unfolded(text); exact {
 		for i := range s.leads {
 			s.leads[i].scan(text, f)
@@ -196,24 +203,24 @@ func (s *Set) find(f *found, text string) (exact bool) {
 }
 
 // try searches a text for one pattern, in the way that suits it. exact says that
-// the places of its needles are places in text; up, that time is.
-func (s *Set) try(r *Run, p *pattern, text string, exact bool, up clock) (slow bool) {
+// the places of its needles are places in text.
+func (s *Set) try(r *Run, p *pattern, text string, exact bool) (slow bool) {
 	most := p.most - r.before(p)
 	var first string
 	var n int
 	var loc []int
 	switch {
 	case p.linear != nil && p.sought && exact && !r.found.anywhere[p.index]:
-		r.windows = r.found.windows(r.windows[:0], s.needles, p.index, text)
+		windows := s.windows(r, p, text)
 		if most > 1 {
-			first, n = p.count(text, r.windows, most)
+			first, n = p.count(text, windows, most)
 		} else {
-			loc, slow = p.near(text, r.windows, up)
+			loc, slow = p.near(text, windows, r.late)
 		}
 	case p.linear != nil && most == 1 && p.reach <= maxReach && p.begins:
-		loc, slow = p.near(text, []window{{0, min(len(text), p.reach+margin)}}, up)
+		loc, slow = p.near(text, []window{{0, min(len(text), p.reach+margin)}}, r.late)
 	case p.linear != nil && most == 1 && p.reach <= maxReach:
-		loc, slow = p.along(text, window{0, len(text)}, up)
+		loc, slow = p.along(text, window{0, len(text)}, r.late)
 	default:
 		first, n, slow = p.engine.search(text, most, r.limits.Pattern)
 	}
@@ -252,8 +259,11 @@ type Run struct {
 	spent  time.Duration
 	done   []uint64 // a bit for each pattern that needs no further look
 	found  found    // in the text at hand
-	// windows are those of the pattern at hand.
-	windows []window
+	// Of the pattern at hand:
+	began time.Time
+	late  clock // its time is up
+	// Its windows: around needles of one list, of another, and what is in both.
+	windows, others, both []window
 }
 
 // A Hit is what a pattern found.
@@ -270,7 +280,11 @@ type Slow struct {
 }
 
 // NewRun begins a run. now is the clock.
-func NewRun(limits Limits, now func() time.Time) *Run { return &Run{limits: limits, now: now} }
+func NewRun(limits Limits, now func() time.Time) *Run {
+	r := &Run{limits: limits, now: now}
+	r.late = func() bool { return limits.Pattern > 0 && now().Sub(r.began) > limits.Pattern }
+	return r
+}
 
 // Reset makes r as new, but keeps its memory, for the next message.
 func (r *Run) Reset() {

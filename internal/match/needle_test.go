@@ -170,3 +170,36 @@ func TestWays(t *testing.T) {
 		}
 	}
 }
+
+// What is in windows of both kinds is in order, and nothing of it is lost.
+func TestInBoth(t *testing.T) {
+	for _, c := range []struct{ a, b, want []window }{
+		{nil, []window{{0, 9}}, nil},
+		{[]window{{0, 9}}, []window{{9, 12}}, nil},
+		{[]window{{0, 9}}, []window{{3, 5}, {7, 12}}, []window{{3, 5}, {7, 9}}},
+		{[]window{{0, 4}, {6, 9}, {20, 30}}, []window{{2, 7}, {8, 40}}, []window{{2, 4}, {6, 7}, {8, 9}, {20, 30}}},
+	} {
+		for _, got := range [][]window{inBoth(nil, c.a, c.b), inBoth(nil, c.b, c.a)} {
+			if !slices.Equal(got, c.want) {
+				t.Errorf("%v and %v: %v, want %v", c.a, c.b, got, c.want)
+			}
+		}
+	}
+}
+
+// A pattern with words on either side of a gap is tried where both stand, and found there.
+func TestBothSidesOfAGap(t *testing.T) {
+	far := strings.Repeat(" and so on.", 500) + " "
+	const expr = `\b(?:lottery|jackpot)\b.{0,40}\b(?:winner|claim)\b`
+	for text, want := range map[string]bool{
+		"lottery" + far + "winner":                         false,
+		"winner of the lottery" + far + "jackpot":          false,
+		far + "the lottery has a winner" + far:             true,
+		"lottery" + far + "claim the jackpot, claim now":   true,
+		"claim" + far + "lottery, winner" + far + "winner": true,
+	} {
+		if got := hits(t, []string{text}, expr); (len(got) == 1) != want {
+			t.Errorf("%.20q…: %q", text, got)
+		}
+	}
+}

@@ -33,8 +33,35 @@ func runeSize(r rune) int { return max(1, utf8.RuneLen(r)) }
 // A window is a piece of a text, with margins.
 type window struct{ from, to int }
 
-// windows appends, in order and apart from each other, windows with all matches in a
-// text of the pattern with that list of needles.
+// windows returns, in order, windows with all matches of a pattern in a text. A match that
+// has a needle of each of two lists is in a window of both.
+func (s *Set) windows(r *Run, p *pattern, text string) []window {
+	r.windows = r.found.windows(r.windows[:0], s.needles, p.index, text)
+	if p.also == 0 || r.found.anywhere[p.also] {
+		return r.windows
+	}
+	r.others = r.found.windows(r.others[:0], s.needles, p.also, text)
+	r.both = inBoth(r.both[:0], r.windows, r.others)
+	return r.both
+}
+
+// inBoth appends what is in a and in b, both in order.
+func inBoth(to, a, b []window) []window {
+	for len(a) > 0 && len(b) > 0 {
+		if w := (window{max(a[0].from, b[0].from), min(a[0].to, b[0].to)}); w.from < w.to {
+			to = append(to, w)
+		}
+		if a[0].to < b[0].to {
+			a = a[1:]
+		} else {
+			b = b[1:]
+		}
+	}
+	return to
+}
+
+// windows appends, in order and apart from each other, windows with all places of the
+// needles of a list and, around them, the matches in a text of their pattern.
 func (f *found) windows(to []window, needles []sought, list int, text string) []window {
 	sorted := true
 	for n := f.first[list]; n != 0; n = f.places[n-1].next {
