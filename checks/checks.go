@@ -155,27 +155,6 @@ type Env struct {
 	Limits     Limits
 }
 
-// Limits are the bounds that checks share (DESIGN.md, section 11).
-type Limits struct {
-	FromBytes    int
-	ScanBytes    int64
-	TextBytes    int
-	MIMEDepth    int
-	MIMEParts    int
-	MIMEParams   int
-	URLs         int
-	RuleTime     time.Duration
-	RulesTime    time.Duration
-	DKIMMaxSigs  int
-	DKIMMaxNames int
-	ARCSets      int
-	// Archives, all of a message together.
-	ArchiveDepth   int
-	ArchiveEntries int
-	ArchiveRatio   int
-	ArchiveBytes   int64
-}
-
 // Notes remembers since when something has been so. It never fails and never
 // waits: what it cannot remember begins now.
 type Notes interface {

@@ -15,7 +15,6 @@ package attachments
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	_ "embed"
 	"fmt"
@@ -98,8 +97,8 @@ func newCheck(section checks.Section, env checks.Env) (checks.Check, error) {
 	l := env.Limits
 	return &check{
 		actions: cfg.Actions, policies: policies, executable: cfg.Executable, risky: cfg.Risky,
-		scan:    cmp.Or(l.ScanBytes, 64<<20),
-		mime:    mime.Limits{Depth: l.MIMEDepth, Parts: l.MIMEParts, Parameters: l.MIMEParams, TextBytes: l.TextBytes, URLs: l.URLs},
+		scan:    l.Scan(),
+		mime:    l.MIME(),
 		archive: archive.Limits{Depth: l.ArchiveDepth, Entries: l.ArchiveEntries, Ratio: l.ArchiveRatio, Bytes: l.ArchiveBytes},
 	}, nil
 }

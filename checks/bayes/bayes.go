@@ -11,7 +11,6 @@
 package bayes
 
 import (
-	"cmp"
 	"context"
 	_ "embed"
 	"fmt"
@@ -116,10 +115,8 @@ func newCheck(section checks.Section, env checks.Env) (checks.Check, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := env.Limits
 	return &check{cfg: cfg, classifier: env.Bayes, metrics: m,
-		scan:   cmp.Or(l.ScanBytes, 64<<20),
-		limits: mime.Limits{Depth: l.MIMEDepth, Parts: l.MIMEParts, Parameters: l.MIMEParams, TextBytes: l.TextBytes, URLs: l.URLs},
+		scan: env.Limits.Scan(), limits: env.Limits.MIME(),
 	}, nil
 }
 

@@ -11,7 +11,6 @@
 package clamav
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	_ "embed"
@@ -95,10 +94,9 @@ func newCheck(section checks.Section, env checks.Env) (checks.Check, error) {
 	for _, at := range cfg.Sockets {
 		s.servers = append(s.servers, &server{name: at.name, network: at.network, address: at.address})
 	}
-	l := env.Limits
 	return &check{
-		scanner: s, required: cfg.Required, timeout: cfg.Timeout, scanned: cmp.Or(l.ScanBytes, 64<<20), logger: env.Logger,
-		mime: mime.Limits{Depth: l.MIMEDepth, Parts: l.MIMEParts, Parameters: l.MIMEParams, TextBytes: l.TextBytes, URLs: l.URLs},
+		scanner: s, required: cfg.Required, timeout: cfg.Timeout, logger: env.Logger,
+		scanned: env.Limits.Scan(), mime: env.Limits.MIME(),
 	}, nil
 }
 

@@ -108,9 +108,9 @@ func newCheck(set *rules.Set, section checks.Section, env checks.Env) (checks.Ch
 	}
 	l := env.Limits
 	c := &check{plan: p, limits: limits{
-		scan: cmp.Or(l.ScanBytes, 64<<20),
+		scan: l.Scan(),
 		text: cmp.Or(l.TextBytes, 1<<20),
-		mime: mime.Limits{Depth: l.MIMEDepth, Parts: l.MIMEParts, Parameters: l.MIMEParams, TextBytes: l.TextBytes, URLs: l.URLs},
+		mime: l.MIME(),
 	}}
 	budget := match.Limits{Pattern: cmp.Or(l.RuleTime, 50*time.Millisecond), All: cmp.Or(l.RulesTime, 2*time.Second)}
 	c.runs.New = func() any { return match.NewRun(budget, env.Now) }

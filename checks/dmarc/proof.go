@@ -7,30 +7,25 @@ import (
 	"milterd/checks"
 	"milterd/dkim"
 	"milterd/dmarc"
+	"milterd/internal/evidence"
 	"milterd/message"
 	"milterd/spf"
 )
 
-// What the checks spf, dkim and arc tell, in the types of their protocols.
-type (
-	spfDetail interface {
-		SPF() (mailFrom, helo spf.Result)
-	}
-	dkimDetail interface{ DKIM() []dkim.Result }
-	arcDetail  interface {
-		// TrustedSealer returns the domain whose seal on an intact chain the
-		// operator trusts.
-		TrustedSealer() (sealer message.Domain, ok bool)
-		// Vouched returns the trusted sealer that found the author's domain proven,
-		// by DMARC or by domains that are aligned with it.
-		Vouched(author message.Domain, aligned func(mailFrom, signers []message.Domain) bool) (sealer message.Domain, ok bool)
-		// Undecided reports that only the DNS kept a chain from being one of a
-		// trusted sealer.
-		Undecided() bool
-		// Reason is the chain in the words of a report.
-		Reason() string
-	}
-)
+// arcDetail is what the check arc tells.
+type arcDetail interface {
+	// TrustedSealer returns the domain whose seal on an intact chain the
+	// operator trusts.
+	TrustedSealer() (sealer message.Domain, ok bool)
+	// Vouched returns the trusted sealer that found the author's domain proven,
+	// by DMARC or by domains that are aligned with it.
+	Vouched(author message.Domain, aligned func(mailFrom, signers []message.Domain) bool) (sealer message.Domain, ok bool)
+	// Undecided reports that only the DNS kept a chain from being one of a
+	// trusted sealer.
+	Undecided() bool
+	// Reason is the chain in the words of a report.
+	Reason() string
+}
 
 // proof is what SPF and DKIM have found out about a message. It is taken from
 // their results, never from text, and says which identity passed.
@@ -84,13 +79,11 @@ func (p *proof) gatherSPF(in *checks.Input) {
 		p.spf, p.spfStatus = dmarc.Identifier{Domain: envelope(in.Message), TempError: true}, spf.TempError
 		return
 	}
-	detail, ok := checks.Detail[spfDetail](in.Prior, "spf")
+	mailFrom, ok := evidence.SPF(in.Prior)
 	if !ok {
 		p.complete = false
 		return
 	}
-	// RFC 9989, section 4.4.2: MAIL FROM alone counts.
-	mailFrom, _ := detail.SPF()
 	p.spfStatus, p.spfDomain = mailFrom.Status, mailFrom.Domain
 	if mailFrom.Status != spf.Pass && mailFrom.Status != spf.TempError {
 		return
@@ -123,12 +116,12 @@ func (p *proof) gatherDKIM(in *checks.Input) {
 		p.dkim = []dmarc.Identifier{{Domain: in.Message.Author().Domain, TempError: true}}
 		return
 	}
-	detail, ok := checks.Detail[dkimDetail](in.Prior, "dkim")
+	signatures, ok := evidence.DKIM(in.Prior)
 	if !ok {
 		p.complete = false
 		return
 	}
-	p.signatures = detail.DKIM()
+	p.signatures = signatures
 	for i := range p.signatures {
 		r := &p.signatures[i]
 		if r.Status == dkim.Pass || r.Status == dkim.TempError {

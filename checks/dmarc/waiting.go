@@ -3,7 +3,6 @@ package dmarc
 import (
 	"context"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -66,22 +65,7 @@ func proofKey(m *message.Message) string  { return "proof " + senderKey(m) }
 // senderKey names the author's domain and the network of the client: a forger's
 // tries start no clock for anybody else.
 func senderKey(m *message.Message) string {
-	return m.Author().Domain.String() + " " + network(m.Session.Client)
-}
-
-// network is the neighbourhood in which a sender may choose its address: /24, or
-// /64 with IPv6.
-func network(a netip.Addr) string {
-	a = a.Unmap()
-	bits := 64
-	if a.Is4() {
-		bits = 24
-	}
-	n, err := a.Prefix(bits)
-	if err != nil {
-		return "unknown"
-	}
-	return n.String()
+	return m.Author().Domain.String() + " " + message.Network(m.Session.Client)
 }
 
 // An alarm goes off when look-ups fail for many domains at once.

@@ -16,11 +16,9 @@ import (
 	"time"
 
 	"milterd/checks"
-	"milterd/dkim"
-	"milterd/dmarc"
+	"milterd/internal/evidence"
 	"milterd/internal/store"
 	"milterd/message"
-	"milterd/spf"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -93,7 +91,7 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 	if c.store == nil || in.Message.Role != message.Inbound || author.Domain.IsZero() || len(author.Addresses) != 1 {
 		return checks.Result{Outcome: checks.None}, nil
 	}
-	address, isProven := author.Addresses[0].String(), proven(author.Domain, in.Prior)
+	address, isProven := author.Addresses[0].String(), evidence.Proves(author.Domain, in.Prior)
 	s := &sight{key: key(address, isProven)}
 	asking, cancel := context.WithTimeout(ctx, storeWait)
 	defer cancel()
@@ -138,35 +136,4 @@ func key(address string, proven bool) []byte {
 		kind = 'p'
 	}
 	return append([]byte{kind}, h[:16]...)
-}
-
-// What other checks tell.
-type (
-	spfDetail interface {
-		SPF() (mailFrom, helo spf.Result)
-	}
-	dkimDetail  interface{ DKIM() []dkim.Result }
-	dmarcDetail interface{ DMARC() dmarc.Result }
-)
-
-// proven reports whether the author's domain answers for the message: by DMARC, or
-// where nobody publishes a policy, by a signature or an SPF pass of that domain or of
-// one above it.
-func proven(author message.Domain, prior checks.Prior) bool {
-	if d, ok := checks.Detail[dmarcDetail](prior, "dmarc"); ok && d.DMARC().Status == dmarc.Pass {
-		return true
-	}
-	if d, ok := checks.Detail[dkimDetail](prior, "dkim"); ok {
-		for _, r := range d.DKIM() {
-			if r.Status == dkim.Pass && author.HasSuffix(r.Domain) {
-				return true
-			}
-		}
-	}
-	if d, ok := checks.Detail[spfDetail](prior, "spf"); ok {
-		mailFrom, _ := d.SPF()
-		domain, err := message.ParseDomain(mailFrom.Domain)
-		return err == nil && mailFrom.Status == spf.Pass && author.HasSuffix(domain)
-	}
-	return false
 }

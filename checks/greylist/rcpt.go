@@ -4,8 +4,8 @@ import (
 	"context"
 
 	"milterd/checks"
+	"milterd/internal/evidence"
 	"milterd/message"
-	"milterd/spf"
 )
 
 // At the stage rcpt every sender is asked to come back who is new, and each recipient is
@@ -66,22 +66,12 @@ func (c *check) runForEach(ctx context.Context, in *checks.Input) (checks.Result
 // atEnvelope reads from the envelope alone who sends a message to a recipient.
 func atEnvelope(in *checks.Input, to *message.Recipient) who {
 	m := in.Message
-	w := who{network: network(m.Session.Client), sender: lasting(m.MailFrom), to: []string{path(to.Path)}}
-	if d, ok := checks.Detail[spfDetail](in.Prior, "spf"); ok {
-		w.domains = provenBySPF(d)
+	w := who{network: message.Network(m.Session.Client), sender: lasting(m.MailFrom), to: []string{path(to.Path)}}
+	if d, ok := evidence.MailFrom(in.Prior); ok {
+		w.domains = []message.Domain{d}
 	}
 	if !m.MailFrom.Address.IsZero() {
 		w.from = []string{path(m.MailFrom)}
 	}
 	return w
-}
-
-// provenBySPF returns the domain of the reverse-path, where SPF proves it.
-func provenBySPF(d spfDetail) []message.Domain {
-	mailFrom, _ := d.SPF()
-	domain, err := message.ParseDomain(mailFrom.Domain)
-	if mailFrom.Status != spf.Pass || err != nil {
-		return nil
-	}
-	return []message.Domain{domain}
 }

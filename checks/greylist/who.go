@@ -2,23 +2,13 @@ package greylist
 
 import (
 	"crypto/sha256"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
 
 	"milterd/checks"
-	"milterd/dkim"
+	"milterd/internal/evidence"
 	"milterd/message"
-	"milterd/spf"
-)
-
-// What the checks spf and dkim tell.
-type (
-	spfDetail interface {
-		SPF() (mailFrom, helo spf.Result)
-	}
-	dkimDetail interface{ DKIM() []dkim.Result }
 )
 
 // Bounds of what is remembered of one message.
@@ -41,7 +31,7 @@ type who struct {
 // identify reads from a message who sends it.
 func identify(in *checks.Input) who {
 	m := in.Message
-	w := who{domains: proven(in), network: network(m.Session.Client), sender: lasting(m.MailFrom)}
+	w := who{domains: proven(in), network: message.Network(m.Session.Client), sender: lasting(m.MailFrom)}
 	for _, r := range m.Recipients[:min(len(m.Recipients), maxRecipients)] {
 		w.to = append(w.to, path(r.Path))
 	}
@@ -63,16 +53,9 @@ func identify(in *checks.Input) who {
 // first, and alone where there are any: the domain of a service that sends for many
 // vouches for all of them, and so for nobody.
 func proven(in *checks.Input) []message.Domain {
-	var all []message.Domain
-	if d, ok := checks.Detail[dkimDetail](in.Prior, "dkim"); ok {
-		for _, r := range d.DKIM() {
-			if r.Status == dkim.Pass {
-				all = append(all, r.Domain)
-			}
-		}
-	}
-	if d, ok := checks.Detail[spfDetail](in.Prior, "spf"); ok {
-		all = append(all, provenBySPF(d)...)
+	all := slices.Collect(evidence.Signers(in.Prior))
+	if d, ok := evidence.MailFrom(in.Prior); ok {
+		all = append(all, d)
 	}
 	slices.SortFunc(all, func(a, b message.Domain) int { return strings.Compare(a.String(), b.String()) })
 	all = slices.Compact(all)
@@ -120,21 +103,6 @@ func key(kind byte, parts ...string) []byte {
 		h.Write([]byte{0}) // no part holds one: SMTP's strings end there
 	}
 	return append([]byte{kind}, h.Sum(nil)[:16]...)
-}
-
-// network is the neighbourhood in which a sender may choose its address: /24, or
-// /64 with IPv6.
-func network(a netip.Addr) string {
-	a = a.Unmap().WithZone("")
-	bits := 64
-	if a.Is4() {
-		bits = 24
-	}
-	n, err := a.Prefix(bits)
-	if err != nil {
-		return "unknown"
-	}
-	return n.String()
 }
 
 // path returns an address, or what stands in its place, for keys.

@@ -14,10 +14,8 @@ import (
 	"slices"
 
 	"milterd/checks"
-	"milterd/dkim"
-	"milterd/dmarc"
+	"milterd/internal/evidence"
 	"milterd/message"
-	"milterd/spf"
 )
 
 //go:embed sample.yaml
@@ -153,7 +151,7 @@ func (l *list) find(m *message.Message, prior checks.Prior) (match, bool) {
 	author := m.Author()
 	for _, a := range author.Addresses {
 		if entry, ok := t.Find(a.String()); ok {
-			return match{"author", a.String(), entry, vouched(author.Domain, prior)}, true
+			return match{"author", a.String(), entry, evidence.Proves(author.Domain, prior)}, true
 		}
 	}
 	if !m.MailFrom.Address.IsZero() {
@@ -162,40 +160,6 @@ func (l *list) find(m *message.Message, prior checks.Prior) (match, bool) {
 		}
 	}
 	return match{}, false
-}
-
-// What other checks tell.
-type (
-	spfDetail interface {
-		SPF() (mailFrom, helo spf.Result)
-	}
-	dkimDetail  interface{ DKIM() []dkim.Result }
-	dmarcDetail interface{ DMARC() dmarc.Result }
-)
-
-// vouched reports whether the author's domain is proven: by DMARC, or where
-// nobody publishes a policy, by a signature or an SPF pass of that domain or of
-// one above it.
-func vouched(author message.Domain, prior checks.Prior) bool {
-	if author.IsZero() {
-		return false
-	}
-	if d, ok := checks.Detail[dmarcDetail](prior, "dmarc"); ok && d.DMARC().Status == dmarc.Pass {
-		return true
-	}
-	if d, ok := checks.Detail[dkimDetail](prior, "dkim"); ok {
-		for _, r := range d.DKIM() {
-			if r.Status == dkim.Pass && author.HasSuffix(r.Domain) {
-				return true
-			}
-		}
-	}
-	if d, ok := checks.Detail[spfDetail](prior, "spf"); ok {
-		mailFrom, _ := d.SPF()
-		domain, err := message.ParseDomain(mailFrom.Domain)
-		return err == nil && mailFrom.Status == spf.Pass && author.HasSuffix(domain)
-	}
-	return false
 }
 
 // forAny reports whether the list is for a recipient: who lets a sender in for

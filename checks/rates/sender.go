@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"math"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -59,33 +58,18 @@ func (c *check) senders(m *message.Message) []*sender {
 	case m.Role == message.Outbound && m.Session.Local():
 		return []*sender{{kind: ofLocal, who: "this host", floor: float64(c.cfg.LocalRecipients), factor: c.cfg.Factor}}
 	case m.Role == message.Outbound:
-		return []*sender{{kind: ofLocal, who: network(m.Session.Client), floor: float64(c.cfg.LocalRecipients), factor: c.cfg.Factor}}
+		return []*sender{{kind: ofLocal, who: message.Network(m.Session.Client), floor: float64(c.cfg.LocalRecipients), factor: c.cfg.Factor}}
 	case m.Role != message.Inbound || !m.Peer.Refusable():
 		return nil
 	}
 	var all []*sender
 	if c.cfg.NetworkRecipients > 0 {
-		all = append(all, &sender{kind: ofNetwork, who: network(m.Session.Client), floor: float64(c.cfg.NetworkRecipients)})
+		all = append(all, &sender{kind: ofNetwork, who: message.Network(m.Session.Client), floor: float64(c.cfg.NetworkRecipients)})
 	}
 	if c.cfg.SenderRecipients > 0 && !m.MailFrom.Address.IsZero() {
 		all = append(all, &sender{kind: ofSender, who: strings.ToLower(m.MailFrom.Address.String()), floor: float64(c.cfg.SenderRecipients)})
 	}
 	return all
-}
-
-// network is the neighbourhood in which a sender may choose its address: /24, or
-// /64 with IPv6.
-func network(a netip.Addr) string {
-	a = a.Unmap().WithZone("")
-	bits := 64
-	if a.Is4() {
-		bits = 24
-	}
-	n, err := a.Prefix(bits)
-	if err != nil {
-		return "unknown"
-	}
-	return n.String()
 }
 
 func (s *sender) over() bool { return s.limit > 0 && s.recent > s.limit }

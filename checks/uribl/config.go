@@ -1,7 +1,6 @@
 package uribl
 
 import (
-	"cmp"
 	"fmt"
 
 	"milterd/checks"
@@ -61,9 +60,4 @@ func read(section checks.Section) (cfg config, active []*dnslist.List, never []s
 type limits struct {
 	scan int64
 	mime mime.Limits
-}
-
-func newLimits(l checks.Limits) limits {
-	return limits{scan: cmp.Or(l.ScanBytes, 64<<20), mime: mime.Limits{Depth: l.MIMEDepth, Parts: l.MIMEParts,
-		Parameters: l.MIMEParams, TextBytes: l.TextBytes, URLs: l.URLs}}
 }

@@ -133,7 +133,7 @@ func newCheck(section checks.Section, env checks.Env) (checks.Check, error) {
 		return nil, err
 	}
 	c := &check{book: book, except: except, never: map[string]bool{}, suffixes: suffixes, hosts: cfg.Hosts,
-		limits: newLimits(env.Limits), urls: len(book.Lists(dnslist.URL)) > 0}
+		limits: limits{scan: env.Limits.Scan(), mime: env.Limits.MIME()}, urls: len(book.Lists(dnslist.URL)) > 0}
 	for _, domain := range never {
 		c.never[domain] = true
 	}

@@ -57,18 +57,19 @@ var house = []room{
 
 	// Checks report and never import each other; scoring decides.
 	{"bayes", []string{"message", "mime", "internal/store", "internal/spamassassin/tokens"}}, // what was learned lies in the store
-	{"checks", []string{"message", "bayes", "authres", "internal/store"}},
+	{"checks", []string{"message", "mime", "bayes", "authres", "internal/store"}},
+	{"internal/evidence", []string{"checks", "message", "spf", "dkim", "dmarc"}}, // what SPF, DKIM and DMARC prove, for the checks after them
 	{"checks/bayes", []string{"checks", "message", "mime", "bayes", "internal/strictyaml"}},
 	{"checks/all", []string{"checks", "checks/*", "rules"}},
 	{"checks/checktest", slices.Concat([]string{"checks", "message", "rules", "internal/strictyaml"}, protocols)},
-	{"checks/signing", []string{"checks", "message", "dkim", "internal/keys", "internal/strictyaml"}},                  // keys and tables lie in files
-	{"checks/arc", []string{"checks", "message", "authres", "arc", "dkim", "internal/keys"}},                           // the sealing key lies in a file
-	{"checks/lists", slices.Concat([]string{"checks", "message", "internal/strictyaml", "internal/table"}, protocols)}, // whom the operator trusts
-	{"checks/dnsbl", []string{"checks", "message", "internal/dnslist", "internal/strictyaml", "internal/table"}},       // paths of files in its section
+	{"checks/signing", []string{"checks", "message", "dkim", "internal/keys", "internal/strictyaml"}},             // keys and tables lie in files
+	{"checks/arc", []string{"checks", "message", "authres", "arc", "dkim", "internal/keys"}},                      // the sealing key lies in a file
+	{"checks/lists", []string{"checks", "message", "internal/evidence", "internal/strictyaml", "internal/table"}}, // whom the operator trusts
+	{"checks/dnsbl", []string{"checks", "message", "internal/dnslist", "internal/strictyaml", "internal/table"}},  // paths of files in its section
 	{"checks/uribl", []string{"checks", "message", "mime", "dkim", "internal/dnslist", "internal/strictyaml", "internal/table"}},
 	{"checks/clamav", []string{"checks", "message", "mime", "internal/strictyaml"}}, // sizes in its section
 	{"checks/attachments", []string{"checks", "message", "mime", "internal/archive", "internal/table"}},
-	{"checks/*", slices.Concat([]string{"checks", "message", "mime", "authres", "rules", "internal/match", "internal/strictyaml", "internal/table", "internal/store", "internal/spamassassin/*"}, protocols)},
+	{"checks/*", slices.Concat([]string{"checks", "message", "mime", "authres", "rules", "internal/evidence", "internal/match", "internal/strictyaml", "internal/table", "internal/store", "internal/spamassassin/*"}, protocols)},
 	{"scoring", []string{"checks", "message", "rules"}},
 
 	// The machinery: pipeline runs checks, bridge joins it to the wire, engine makes

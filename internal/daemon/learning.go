@@ -15,6 +15,7 @@ import (
 	"milterd/internal/carry"
 	"milterd/internal/config"
 	"milterd/internal/dovecot"
+	"milterd/internal/engine"
 	"milterd/internal/journal"
 	"milterd/internal/learning"
 	"milterd/internal/pipeline"
@@ -31,11 +32,12 @@ func (d *daemon) openLearning(cfg *config.Config) {
 			d.log.Warn("a user who may speak for every mailbox is not known on this host", "user", name)
 		}
 	}
+	limits := engine.Limits(&cfg.Limits)
 	keys := &carry.Keys{Store: d.store, Now: time.Now, Random: rand.Reader}
 	d.host.Bayes = bayes.New(d.store, bayes.Options{}) // one: its cache must hear of each lesson
 	d.desk = &learning.Desk{
 		Classifier: d.host.Bayes, Points: d.bayesPoints, LearnDelivered: d.learnDelivered,
-		Keys: keys, Limits: mimeLimits(cfg), Rights: rights,
+		Keys: keys, Limits: limits.MIME(), Rights: rights,
 		Report: d.reportDelivery, Unsafe: d.unsafe,
 		Metrics: learning.NewMetrics(d.metrics.registry), Logger: d.log, Now: time.Now,
 	}
@@ -56,11 +58,6 @@ func (d *daemon) unsafe() error {
 	return nil
 }
 
-func mimeLimits(cfg *config.Config) mime.Limits {
-	l := &cfg.Limits
-	return mime.Limits{Depth: l.MIMEDepth, Parts: l.MIMEParts, Parameters: l.MIMEParameters, TextBytes: int(l.TextBytes), URLs: l.URLs}
-}
-
 // keyTime bounds the wait for the key, which is asked of the store once.
 const keyTime = time.Second
 
@@ -74,8 +71,8 @@ func (d *daemon) carry(ctx context.Context, keys *carry.Keys, o *pipeline.Outcom
 		d.log.Debug("no carry field", "id", o.Message.ID, "err", err)
 		return ""
 	}
-	cfg := d.engine.Load().Config
-	tree, more, err := mime.Shared(o.Message, int64(cfg.Limits.ScanBytes), mimeLimits(cfg))
+	limits := engine.Limits(&d.engine.Load().Config.Limits) // those of the checks: their walk is shared
+	tree, more, err := mime.Shared(o.Message, limits.Scan(), limits.MIME())
 	if err != nil || more { // what is not looked at as a whole cannot be known again
 		d.log.Debug("no carry field", "id", o.Message.ID, "more", more, "err", err)
 		return ""

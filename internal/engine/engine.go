@@ -203,13 +203,7 @@ func New(cfg *config.Config, h Host) (*Engine, error) {
 		Env: checks.Env{
 			Resolver: h.Resolver, Registerer: h.Registerer, Notes: h.Notes, Bayes: h.Bayes, Store: h.Store, Logger: h.Logger, Now: h.Now,
 			AuthservID: string(cfg.AuthservID),
-			Limits: checks.Limits{
-				FromBytes: int(limits.FromBytes), ScanBytes: int64(limits.ScanBytes), TextBytes: int(limits.TextBytes),
-				MIMEDepth: limits.MIMEDepth, MIMEParts: limits.MIMEParts, MIMEParams: limits.MIMEParameters, URLs: limits.URLs,
-				RuleTime: limits.RuleTime, RulesTime: limits.RulesTime,
-				DKIMMaxSigs: limits.DKIMSignatures, DKIMMaxNames: limits.DKIMHeaderNames, ARCSets: limits.ARCSets,
-				ArchiveDepth: limits.ArchiveDepth, ArchiveEntries: limits.ArchiveEntries, ArchiveRatio: limits.ArchiveRatio, ArchiveBytes: int64(limits.ArchiveBytes),
-			},
+			Limits:     Limits(limits),
 		},
 		Policy: e.policy,
 		Roles: pipeline.Roles{
