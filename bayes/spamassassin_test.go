@@ -77,7 +77,7 @@ func (s *spamassassin) run(name string, args ...string) []byte {
 // class; then all scores are alike.
 func (s *spamassassin) judge(mails []*mail) []judged {
 	s.t.Helper()
-	dir, args, of := s.t.TempDir(), []string{"testdata/spamassassin.pl", s.config}, map[string]*mail{}
+	dir, args, of := s.t.TempDir(), []string{"../internal/spamassassin/tokens/testdata/bayes.pl", "probability", s.config}, map[string]*mail{}
 	for i, m := range mails {
 		name := filepath.Join(dir, strconv.Itoa(i))
 		if err := os.WriteFile(name, m.raw, 0o644); err != nil {

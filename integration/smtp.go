@@ -166,10 +166,9 @@ func (c *SMTP) Data(message []byte) (Reply, error) {
 	return c.read()
 }
 
-// Abandon is Send by a client that goes away after the final dot, before it hears what
-// became of the message. The reply is the one that refused before that, if there was
-// one; else it is zero.
-func (c *SMTP) Abandon(from string, to []string, message []byte) (Reply, error) {
+// envelope says MAIL and RCPT as far as they are taken, and returns the last reply: 250,
+// or the one that refused.
+func (c *SMTP) envelope(from string, to []string) (Reply, error) {
 	r, err := c.Cmd("MAIL FROM:<%s>", from)
 	for _, rcpt := range to {
 		if err != nil || r.Code != 250 {
@@ -177,6 +176,14 @@ func (c *SMTP) Abandon(from string, to []string, message []byte) (Reply, error) 
 		}
 		r, err = c.Cmd("RCPT TO:<%s>", rcpt)
 	}
+	return r, err
+}
+
+// Abandon is Send by a client that goes away after the final dot, before it hears what
+// became of the message. The reply is the one that refused before that, if there was
+// one; else it is zero.
+func (c *SMTP) Abandon(from string, to []string, message []byte) (Reply, error) {
+	r, err := c.envelope(from, to)
 	if err != nil || r.Code != 250 {
 		return r, err
 	}
@@ -194,13 +201,7 @@ func (c *SMTP) Abandon(from string, to []string, message []byte) (Reply, error) 
 // sender, to a recipient or to DATA when one was refused, else to the end of the
 // message. A sender of "" is the null reverse-path.
 func (c *SMTP) Send(from string, to []string, message []byte) (Reply, error) {
-	r, err := c.Cmd("MAIL FROM:<%s>", from)
-	for _, rcpt := range to {
-		if err != nil || r.Code != 250 {
-			break
-		}
-		r, err = c.Cmd("RCPT TO:<%s>", rcpt)
-	}
+	r, err := c.envelope(from, to)
 	if err != nil || r.Code != 250 {
 		return r, err
 	}

@@ -261,19 +261,15 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Unlock()
 	s.wake(false)
 
-	done := make(chan struct{})
-	go func() {
-		s.running.Wait()
-		close(done)
-	}()
+	ended := s.ended()
 	select {
-	case <-done:
+	case <-ended:
 		return nil
 	case <-ctx.Done():
 	}
 	s.wake(true)
 	select {
-	case <-done:
+	case <-ended:
 		return fmt.Errorf("milter: messages in flight were cut off: %w", ctx.Err())
 	case <-time.After(forcedGrace):
 		return fmt.Errorf("milter: sessions do not end: %w", ctx.Err())
@@ -285,17 +281,22 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // over, while the connections that are left go on to their end.
 func (s *Server) Wait(ctx context.Context) error {
 	s.init()
-	done := make(chan struct{})
-	go func() {
-		s.running.Wait()
-		close(done)
-	}()
 	select {
-	case <-done:
+	case <-s.ended():
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// ended returns a channel that is closed when no connection is left.
+func (s *Server) ended() <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(ended)
+	}()
+	return ended
 }
 
 // wake makes connections look up from their reading: those without a message,

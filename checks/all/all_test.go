@@ -17,6 +17,7 @@ import (
 	"milterd/internal/pipeline"
 	"milterd/internal/strictyaml"
 	"milterd/internal/table"
+	"milterd/rules"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -161,44 +162,83 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// Each piece of configuration in a README is one that milterd takes.
+// Each piece of configuration in a README is one that milterd takes, and each file of
+// rules loads after those that ship. The check's own section is shown, again in the
+// examples where there is more to say.
 func TestREADMEConfigurations(t *testing.T) {
+	sections := map[string]int{"attachments": 2, "clamav": 2} // at least; 1 of the others
+	withRules := []string{"attachments", "content", "dnsbl", "firstseen", "header", "iprev", "replies", "uribl"}
 	block := regexp.MustCompile("(?s)```yaml\n(.*?)```")
+	files := rules.Shipped()
 	for _, s := range Specs(nil) {
-		blocks := block.FindAllStringSubmatch(readme(t, s.Name), -1)
-		if len(blocks) == 0 {
-			t.Errorf("%s: README.md shows no configuration", s.Name)
-		}
-		for _, b := range blocks {
-			sections := map[string]strictyaml.Section{}
+		own, example := 0, false
+		for _, b := range block.FindAllStringSubmatch(readme(t, s.Name), -1) {
 			switch {
-			case strings.HasPrefix(b[1], "checks:"):
-				var file struct {
-					Checks map[string]strictyaml.Section `yaml:"checks"`
-				}
-				if err := checktest.Section(b[1]).Decode(&file); err != nil {
-					t.Errorf("%s: README.md: %v in\n%s", s.Name, err, b[1])
-				}
-				sections = file.Checks
-			case s.TopLevel && strings.HasPrefix(b[1], s.Name+":"):
-				if err := checktest.Section(b[1]).Decode(&sections); err != nil {
-					t.Errorf("%s: README.md: %v in\n%s", s.Name, err, b[1])
-				}
-			default:
-				continue // a file of rules, or another part of the configuration
+			case strings.HasPrefix(b[1], "checks:"), s.TopLevel && strings.HasPrefix(b[1], s.Name+":"):
+				own += tryConfiguration(t, s, b[1])
+			case strings.HasPrefix(b[1], "rules:"), strings.HasPrefix(b[1], "scores:"):
+				example = example || strings.HasPrefix(b[1], "rules:")
+				files = append(files, rules.Source{Name: s.Name + "/README.md", Text: []byte(b[1])})
 			}
-			for name, section := range sections {
-				spec, i := find(name)
-				if i < 0 {
-					t.Errorf("%s: README.md configures %s, which is no check", s.Name, name)
-					continue
-				}
-				if _, err := spec.New(section, env()); err != nil {
-					t.Errorf("%s: README.md: %v in\n%s", s.Name, err, b[1])
-				}
-			}
+		}
+		if want := max(sections[s.Name], 1); own < want {
+			t.Errorf("%s: README.md shows the section of the check %d times, expected at least %d", s.Name, own, want)
+		}
+		if !example && slices.Contains(withRules, s.Name) {
+			t.Errorf("%s: README.md shows no rule that uses what the check finds", s.Name)
 		}
 	}
+	if _, err := rules.Load(files, findings()); err != nil { // lines are those of the block
+		t.Error(err)
+	}
+}
+
+// tryConfiguration makes the checks that a piece of configuration in the README of a
+// check is of, and returns how many of them are the check itself.
+func tryConfiguration(t *testing.T, of checks.Spec, text string) (own int) {
+	t.Helper()
+	sections := map[string]strictyaml.Section{}
+	var err error
+	if strings.HasPrefix(text, "checks:") {
+		var file struct {
+			Checks map[string]strictyaml.Section `yaml:"checks"`
+		}
+		err = checktest.Section(text).Decode(&file)
+		sections = file.Checks
+	} else {
+		err = checktest.Section(text).Decode(&sections)
+	}
+	if err != nil {
+		t.Errorf("%s: README.md: %v in\n%s", of.Name, err, text)
+	}
+	for name, section := range sections {
+		spec, i := find(name)
+		if i < 0 {
+			t.Errorf("%s: README.md configures %s, which is no check", of.Name, name)
+			continue
+		}
+		if _, err := spec.New(section, env()); err != nil {
+			t.Errorf("%s: README.md: %v in\n%s", of.Name, err, text)
+		}
+		if name == of.Name {
+			own++
+		}
+	}
+	return own
+}
+
+// findings are the names of all that can be found without a rule.
+func findings() []string {
+	var names []string
+	for _, f := range pipeline.Findings() {
+		names = append(names, f.Name)
+	}
+	for _, s := range Specs(nil) {
+		for _, f := range s.Findings {
+			names = append(names, f.Name)
+		}
+	}
+	return names
 }
 
 func readme(t *testing.T, check string) string {

@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,7 +17,6 @@ import (
 	"milterd/checks"
 	"milterd/checks/checktest"
 	"milterd/message"
-	"milterd/rules"
 )
 
 // part is an attachment to be.
@@ -366,33 +364,6 @@ func TestConfig(t *testing.T) {
 		if _, err := checktest.TryNew(t, Spec(), bad, checks.Env{}); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "milterd.yaml:1:") {
 			t.Errorf("%s: %v, want %q in it", bad, err, want)
 		}
-	}
-}
-
-// TestREADME: what it shows of the configuration is valid, and so is its rule.
-func TestREADME(t *testing.T) {
-	data, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := 0
-	for block := range strings.SplitSeq(string(data), "```yaml\nchecks:\n  attachments:\n") {
-		if blocks++; blocks == 1 {
-			continue
-		}
-		block, _, _ = strings.Cut(block, "```")
-		if _, err := checktest.TryNew(t, Spec(), block, checks.Env{}); err != nil {
-			t.Errorf("%s: %v", block, err)
-		}
-	}
-	_, example, ok := strings.Cut(string(data), "```yaml\nrules:\n")
-	example, _, _ = strings.Cut(example, "```")
-	known := []string{"BAYES_99", "FREEMAIL_FROM"}
-	for _, f := range findings {
-		known = append(known, f.Name)
-	}
-	if _, err := rules.Load([]rules.Source{{Name: "README.md", Text: []byte("rules:\n" + example)}}, known); blocks < 3 || !ok || err != nil {
-		t.Errorf("%s: %v", example, err)
 	}
 }
 

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"os"
 	"strings"
 	"testing"
 
@@ -60,19 +59,6 @@ func TestConfig(t *testing.T) {
 	}
 	if spec := Spec(); spec.OnError != defaults().OnError || !spec.Outbound || spec.Phase != checks.Mail {
 		t.Errorf("%+v", spec)
-	}
-}
-
-// TestREADME: what it shows of the configuration is valid.
-func TestREADME(t *testing.T) {
-	data, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, block, ok := strings.Cut(string(data), "```yaml\nchecks:\n  auth:\n")
-	block, _, _ = strings.Cut(block, "```")
-	if _, err := checktest.TryNew(t, Spec(), block, checks.Env{}); !ok || err != nil {
-		t.Errorf("%s: %v", block, err)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -309,27 +308,6 @@ func TestConfig(t *testing.T) {
 		if err := s.UnmarshalText([]byte(text)); err != nil || s != want {
 			t.Errorf("%s: %+v, %v", text, s, err)
 		}
-	}
-}
-
-// TestREADME: what it shows of the configuration is valid.
-func TestREADME(t *testing.T) {
-	data, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := 0
-	for block := range strings.SplitSeq(string(data), "```yaml\nchecks:\n  clamav:\n") {
-		if blocks++; blocks == 1 {
-			continue
-		}
-		block, _, _ = strings.Cut(block, "```")
-		if _, err := checktest.TryNew(t, Spec(), block, checks.Env{}); err != nil {
-			t.Errorf("%s: %v", block, err)
-		}
-	}
-	if blocks < 3 {
-		t.Errorf("%d examples", blocks-1)
 	}
 }
 

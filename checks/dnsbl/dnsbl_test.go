@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"milterd/internal/dns/dnstest"
 	"milterd/internal/dnslist"
 	"milterd/message"
-	"milterd/rules"
 )
 
 const section = `
@@ -209,28 +207,6 @@ func TestConfig(t *testing.T) {
 		if class.Blocks() == class.Allows() || name == "" {
 			t.Errorf("%s: %s", class, name)
 		}
-	}
-}
-
-// TestREADME: what it shows of the configuration is valid, and so is its rule.
-func TestREADME(t *testing.T) {
-	data, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, block, ok := strings.Cut(string(data), "```yaml\nchecks:\n  dnsbl:\n")
-	block, _, _ = strings.Cut(block, "```")
-	if _, err := checktest.TryNew(t, Spec(), block, checks.Env{}); !ok || err != nil {
-		t.Errorf("%s: %v", block, err)
-	}
-	_, example, ok := strings.Cut(string(data), "```yaml\nrules:\n")
-	example, _, _ = strings.Cut(example, "```")
-	known := []string{"IPREV_FAIL"}
-	for _, f := range Spec().Findings {
-		known = append(known, f.Name)
-	}
-	if _, err := rules.Load([]rules.Source{{Name: "README.md", Text: []byte("rules:\n" + example)}}, known); !ok || err != nil {
-		t.Errorf("%s: %v", example, err)
 	}
 }
 

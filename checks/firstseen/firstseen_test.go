@@ -2,7 +2,6 @@ package firstseen
 
 import (
 	"context"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"milterd/dmarc"
 	"milterd/internal/store"
 	"milterd/message"
-	"milterd/rules"
 	"milterd/spf"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -143,24 +141,6 @@ func TestConfiguration(t *testing.T) {
 	got := config{}
 	if err := checktest.Section(sample).Decode(&got); err != nil || got != defaults() {
 		t.Errorf("sample.yaml is %+v, %v; the defaults are %+v", got, err, defaults())
-	}
-}
-
-// TestREADME: what it shows of the configuration is valid, and so is its rule.
-func TestREADME(t *testing.T) {
-	data, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, block, ok := strings.Cut(string(data), "```yaml\nchecks:\n  firstseen:\n")
-	block, _, _ = strings.Cut(block, "```")
-	if _, err := checktest.TryNew(t, Spec(), block, checks.Env{}); !ok || err != nil {
-		t.Errorf("%s: %v", block, err)
-	}
-	_, example, ok := strings.Cut(string(data), "```yaml\nrules:\n")
-	example, _, _ = strings.Cut(example, "```")
-	if _, err := rules.Load([]rules.Source{{Name: "README.md", Text: []byte("rules:\n" + example)}}, []string{findUnproven, "REPLY_KNOWN"}); !ok || err != nil {
-		t.Errorf("%s: %v", example, err)
 	}
 }
 

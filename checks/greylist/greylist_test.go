@@ -588,19 +588,6 @@ func TestConfiguration(t *testing.T) {
 	}
 }
 
-// TestREADME: what it shows of the configuration is valid.
-func TestREADME(t *testing.T) {
-	data, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, block, ok := strings.Cut(string(data), "```yaml\nchecks:\n  greylist:\n")
-	block, _, _ = strings.Cut(block, "```")
-	if _, err := checktest.TryNew(t, Spec(), block, checks.Env{}); !ok || err != nil {
-		t.Errorf("%s: %v", block, err)
-	}
-}
-
 func BenchmarkKnown(b *testing.B) {
 	s := newSite(b, "")
 	mail := checktest.Mail{Client: "192.0.2.1", Text: "From: a@sender.test\n\nx", Prior: []checks.Result{spfPass("sender.test"), signed("sender.test")}}

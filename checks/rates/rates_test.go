@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -314,19 +313,6 @@ func TestConfiguration(t *testing.T) {
 	got := config{}
 	if err := checktest.Section(sample).Decode(&got); err != nil || got != defaults() {
 		t.Errorf("sample.yaml is %+v, %v; the defaults are %+v", got, err, defaults())
-	}
-}
-
-// TestREADME: what it shows of the configuration is valid.
-func TestREADME(t *testing.T) {
-	data, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, block, ok := strings.Cut(string(data), "```yaml\nchecks:\n  rates:\n")
-	block, _, _ = strings.Cut(block, "```")
-	if _, err := checktest.TryNew(t, Spec(), block, checks.Env{}); !ok || err != nil {
-		t.Errorf("%s: %v", block, err)
 	}
 }
 

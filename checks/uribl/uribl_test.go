@@ -20,7 +20,6 @@ import (
 	"milterd/internal/dnslist"
 	"milterd/message"
 	"milterd/mime"
-	"milterd/rules"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -232,28 +231,6 @@ func TestConfig(t *testing.T) {
 	}
 	if spec := Spec(); spec.OnError != defaults().OnError || spec.Outbound {
 		t.Errorf("%+v", spec)
-	}
-}
-
-// TestREADME: what it shows of the configuration is valid, and so is its rule.
-func TestREADME(t *testing.T) {
-	data, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, block, ok := strings.Cut(string(data), "```yaml\nchecks:\n  uribl:\n")
-	block, _, _ = strings.Cut(block, "```")
-	if _, err := checktest.TryNew(t, Spec(), block, checks.Env{}); !ok || err != nil {
-		t.Errorf("%s: %v", block, err)
-	}
-	_, example, ok := strings.Cut(string(data), "```yaml\nrules:\n")
-	example, _, _ = strings.Cut(example, "```")
-	known := []string{"HTML_FORM"}
-	for _, f := range Spec().Findings {
-		known = append(known, f.Name)
-	}
-	if _, err := rules.Load([]rules.Source{{Name: "README.md", Text: []byte("rules:\n" + example)}}, known); !ok || err != nil {
-		t.Errorf("%s: %v", example, err)
 	}
 }
 

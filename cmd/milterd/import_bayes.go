@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 
 	"milterd/internal/learning"
 	"milterd/internal/spamassassin/tokens"
@@ -28,15 +27,11 @@ func (c *importBayesCmd) Run(g *globals) error {
 	if c.Forget && c.File != "-" {
 		return &exitError{exitUsage, errors.New("--forget needs no file: all that was imported is forgotten")}
 	}
-	in := g.stdin
-	if c.File != "-" {
-		f, err := os.Open(c.File)
-		if err != nil {
-			return &exitError{exitData, err}
-		}
-		defer f.Close()
-		in = f
+	in, err := g.open(c.File)
+	if err != nil {
+		return err
 	}
+	defer in.Close()
 	s, err := g.openState()
 	if err != nil {
 		return err

@@ -51,6 +51,18 @@ type globals struct {
 	stdout, stderr io.Writer
 }
 
+// open opens a file to read, with - standard input. Whoever asks closes it.
+func (g *globals) open(file string) (io.ReadCloser, error) {
+	if file == "-" {
+		return io.NopCloser(g.stdin), nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, &exitError{exitData, err}
+	}
+	return f, nil
+}
+
 type cli struct {
 	globals
 

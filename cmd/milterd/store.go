@@ -83,15 +83,11 @@ type storeLoadCmd struct {
 
 // Run loads a dump.
 func (c *storeLoadCmd) Run(g *globals) error {
-	in := g.stdin
-	if c.File != "-" {
-		f, err := os.Open(c.File)
-		if err != nil {
-			return &exitError{exitData, err}
-		}
-		defer f.Close()
-		in = f
+	in, err := g.open(c.File)
+	if err != nil {
+		return err
 	}
+	defer in.Close()
 	s, err := g.openState()
 	if err != nil {
 		return err

@@ -34,7 +34,7 @@ func TestParity(t *testing.T) {
 	if err := os.Symlink(tlds, filepath.Join(config, "tlds.cf")); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"testdata/tokens.pl", config}
+	args := []string{"testdata/bayes.pl", "tokens", config}
 	sent := map[string][]byte{}
 	for kind, every := range map[string]int{"ham": 30, "spam": 20} {
 		for i, m := range mailboxtest.Corpus(t, kind) {
