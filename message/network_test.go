@@ -24,7 +24,7 @@ func TestNetwork(t *testing.T) {
 			t.Errorf("%s: got %s, expected %s", address, got, want)
 		}
 	}
-	if got := Network(netip.Addr{}); got != "invalid Prefix" {
-		t.Errorf("no address: got %s, expected the name that is in stores", got)
+	if got := Network(netip.Addr{}); got != "unknown" {
+		t.Errorf("no address: got %s, expected unknown", got)
 	}
 }

@@ -16,12 +16,12 @@ import (
 
 	"milterd/bayes"
 	"milterd/internal/config"
+	"milterd/internal/engine"
 	"milterd/internal/control"
 	"milterd/internal/daemon"
 	"milterd/internal/learning"
 	"milterd/internal/store"
 	"milterd/internal/store/bolt"
-	"milterd/mime"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -72,8 +72,9 @@ func openAlone(cfg *config.Config) (*state, error) {
 			return nil, &exitError{exitPermission, errors.Join(err, s.Close(context.Background()))}
 		}
 	}
+	limits := engine.Limits(&cfg.Limits)
 	desk := &learning.Desk{
-		Classifier: bayes.New(s, bayes.Options{}), Limits: mime.Limits{TextBytes: int(cfg.Limits.TextBytes)},
+		Classifier: bayes.New(s, bayes.Options{}), Limits: limits.MIME(),
 		Metrics: learning.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler), Now: time.Now,
 	}
 	return &state{store: s, desk: desk}, nil
