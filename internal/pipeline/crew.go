@@ -3,7 +3,7 @@ package pipeline
 import "sync"
 
 // crewIdle is how many goroutines a crew keeps that have nothing to do.
-const crewIdle = 256
+const crewIdle = 64
 
 // crew runs functions in goroutines, and keeps these for the next functions while the
 // pipeline is in service: a message has a dozen checks and more, and the stack of a new
