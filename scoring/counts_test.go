@@ -34,3 +34,25 @@ func TestCountsInComposites(t *testing.T) {
 		}
 	}
 }
+
+// A composite may ask for what is missing, and be asked for by others.
+func TestCompositesOfWhatIsMissing(t *testing.T) {
+	set, err := rules.Load([]rules.Source{{Name: "rules.yaml", Text: []byte(`rules:
+- {name: QUIET, when: "!LOUD", score: 1}
+- {name: STILL, when: "QUIET && !SOFT", score: 2}
+- {name: NEVER, when: "LOUD && QUIET", score: 100}`)}}, []string{"LOUD", "SOFT"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := New(Options{Mode: message.Enforce, OwnFault: FaultHold, Rules: set})
+	for found, score := range map[string]float64{"": 3, "SOFT": 1, "LOUD": 0} {
+		res := checks.Result{Check: "content"}
+		if found != "" {
+			res.Findings = []checks.Finding{{Name: found}}
+		}
+		v := p.Decide(Facts{Message: &message.Message{Role: message.Inbound, Session: &message.Session{}}, Results: []checks.Result{res}})
+		if v.Score != score {
+			t.Errorf("%q: score %g, want %g (%v)", found, v.Score, score, v.Findings)
+		}
+	}
+}

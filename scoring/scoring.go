@@ -54,7 +54,9 @@ type Policy struct {
 
 	weights    map[string]weight
 	composites []composite
+	namedBy    map[string][]int // by name of a finding: the composites that name it
 	groups     []rules.Group
+	groupOf    map[string]int // by name of a member
 }
 
 // weight is what a finding or a text rule's hit is worth.
@@ -68,13 +70,15 @@ type weight struct {
 type composite struct {
 	rules.Composite
 	weight
+	// always says that it hits when none of its names does.
+	always bool
 }
 
 // New compiles a policy. A composite that names a subjective finding, directly
 // or through another composite, is subjective itself, even where it names its
 // absence.
 func New(o Options) *Policy {
-	p := &Policy{ownFault: o.OwnFault, weights: map[string]weight{}, groups: o.Rules.Groups,
+	p := &Policy{ownFault: o.OwnFault, weights: map[string]weight{}, namedBy: map[string][]int{}, groupOf: map[string]int{}, groups: o.Rules.Groups,
 		terms: terms{mode: o.Mode, thresholds: message.Thresholds{
 			Greylist: rounded(o.Thresholds.Greylist), Junk: rounded(o.Thresholds.Junk), Reject: rounded(o.Thresholds.Reject),
 		}}}
@@ -101,7 +105,15 @@ func New(o Options) *Policy {
 			w.subjective = w.subjective || p.weights[name].subjective
 		}
 		p.weights[c.Name] = w
-		p.composites = append(p.composites, composite{c, w})
+		for _, name := range c.Names {
+			p.namedBy[name] = append(p.namedBy[name], len(p.composites))
+		}
+		p.composites = append(p.composites, composite{c, w, c.Eval(func(string) float64 { return 0 })})
+	}
+	for i := range p.groups {
+		for _, name := range p.groups[i].Rules {
+			p.groupOf[name] = i
+		}
 	}
 	return p
 }
@@ -155,6 +167,8 @@ type decision struct {
 	// hits are the findings that are there; a shadow rule's hit is seen by
 	// shadow composites only, so that it changes no score on a detour.
 	hits, shadowHits map[string]bool
+	// concerned are the composites, by their number, that name something that is there.
+	concerned []bool
 	// counts are how often rules matched of which composites may know it.
 	counts map[string]float64
 }
@@ -169,7 +183,7 @@ func (p *Policy) Decide(f Facts) message.Verdict {
 }
 
 func (p *Policy) decide(t *terms, f *Facts) message.Verdict {
-	d := &decision{p: p, terms: t, f: f, hits: map[string]bool{}, shadowHits: map[string]bool{}}
+	d := &decision{p: p, terms: t, f: f, hits: map[string]bool{}, shadowHits: map[string]bool{}, concerned: make([]bool, len(p.composites))}
 	d.v = message.Verdict{Action: message.Accept, DecidedBy: byDefault, Thresholds: t.thresholds, Policy: t.policy, Mode: t.mode}
 	if f.Message.Role == message.Reinject {
 		d.v.DecidedBy = byReinject
@@ -199,6 +213,9 @@ func (d *decision) add(f message.Finding) {
 		d.shadowHits[f.Name] = true
 	} else {
 		d.hits[f.Name] = true
+	}
+	for _, i := range d.p.namedBy[f.Name] {
+		d.concerned[i] = true
 	}
 	d.v.Findings = append(d.v.Findings, f)
 }
@@ -241,19 +258,26 @@ func (d *decision) weigh(check string, found checks.Finding) {
 // each comes after those it names.
 func (d *decision) weighComposites() {
 	for i := range d.p.composites {
-		c := &d.p.composites[i]
-		if c.Eval(func(name string) float64 {
-			if !d.hits[name] && !(c.shadow && d.shadowHits[name]) {
-				return 0
-			}
-			if n, counted := d.counts[name]; counted {
-				return n
-			}
-			return 1
-		}) {
+		if c := &d.p.composites[i]; d.hitBy(c, d.concerned[i]) {
 			d.add(c.finding(c.Name, "rules", 0, c.When()))
 		}
 	}
+}
+
+// hitBy says whether a composite hits. Most name nothing that is there.
+func (d *decision) hitBy(c *composite, concerned bool) bool {
+	if !concerned {
+		return c.always
+	}
+	return c.Eval(func(name string) float64 {
+		if !d.hits[name] && !(c.shadow && d.shadowHits[name]) {
+			return 0
+		}
+		if n, counted := d.counts[name]; counted {
+			return n
+		}
+		return 1
+	})
 }
 
 func (w weight) finding(name, check string, value float64, detail string) message.Finding {
@@ -270,16 +294,18 @@ func (w weight) finding(name, check string, value float64, detail string) messag
 // cut first: it must not push evidence out of the group, or a message would be
 // harder to refuse because the users call it spam as well.
 func (d *decision) capGroups() {
+	over := make([]float64, len(d.p.groups))
 	for i := range d.p.groups {
-		g := &d.p.groups[i]
-		over := -g.Max
-		for _, f := range d.v.Findings {
-			if slices.Contains(g.Rules, f.Name) {
-				over += f.Score
-			}
+		over[i] = -d.p.groups[i].Max
+	}
+	for _, f := range d.v.Findings {
+		if i, member := d.p.groupOf[f.Name]; member {
+			over[i] += f.Score
 		}
-		over = d.cut(g, over, true)
-		d.cut(g, over, false)
+	}
+	for i, over := range over {
+		over = d.cut(&d.p.groups[i], over, true)
+		d.cut(&d.p.groups[i], over, false)
 	}
 }
 
