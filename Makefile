@@ -28,7 +28,7 @@ bed   = MILTERD_BED=required MILTERD_BIN=$(CURDIR)/bin/milterd
 # Ten thousand connections are ten thousand files.
 files = ulimit -n 20000 2>/dev/null || ulimit -n $$(ulimit -Hn)
 
-.PHONY: help build run test race lint fuzz complexity bench weights accuracy integration torture lab soak docs clean gofmt tools
+.PHONY: help build run test race lint fuzz complexity bench weights accuracy integration spoofs torture lab soak docs clean gofmt tools
 
 help: ## list these words
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -99,6 +99,13 @@ accuracy: ## how good learning is, beside bogofilter in the same run: a table
 integration: build ## a real Postfix and Dovecot around bin/milterd
 	@integration/install.sh
 	@$(files); $(bed) $(GO) test -count=1 -p 1 ./integration ./integration/lab
+
+# SPOOFS are made up at random.
+SPOOFS ?= 2000
+spoofs: build ## forgeries played to milterd and to the filters installed beside it: the tables of docs/assurance.md
+	@integration/install.sh
+	@$(files); $(bed) $(GO) test -count=1 -v -run '^TestSpoofPeers$$' ./integration
+	@MILTERD_SPOOFS=$(SPOOFS) $(GO) test -count=1 -timeout 60m -v -run '^TestSpoofOthers$$' ./internal/scan
 
 # PACKETS, KILLS, RELOADS, RESTARTS are how often; FLOOD is messages of 25 MB, which take as
 # much room in /var/tmp; BLACKHOLE is seconds.

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the end-to-end tests need: Postfix, Dovecot with Sieve, miltertest,
-# and those who also sign and verify: OpenDKIM, dkimpy, rspamd (where Debian has
-# it); Redis, the store of several hosts; and clamd. Does nothing where all of it is there. No service is started, and nothing is
+# and those who also sign and verify: OpenDKIM, OpenDMARC, dkimpy, rspamd (where
+# Debian has it); Redis, the store of several hosts; and clamd. Does nothing where all of it is there. No service is started, and nothing is
 # configured: the tests run private instances of their own.
 #
 # usage: integration/install.sh     (as root, on Debian or a relative of it)
@@ -29,6 +29,7 @@ has sievec          || missing="$missing dovecot-sieve"
 has miltertest      || missing="$missing miltertest"
 has spamassassin    || missing="$missing spamassassin"
 has opendkim        || missing="$missing opendkim"
+has opendmarc       || missing="$missing opendmarc$(dpkg -s dbconfig-mysql >/dev/null 2>&1 || echo ' dbconfig-no-thanks')" # no database
 has redis-server    || missing="$missing redis-server"
 has clamd           || missing="$missing clamav-daemon"
 perl_has Mail::DKIM::ARC::Verifier || missing="$missing libmail-dkim-perl"
@@ -40,11 +41,11 @@ has systemd-analyze || missing="$missing systemd"
 missing=${missing# }
 
 if [ -z "$missing" ]; then
-  say "everything is there: $(postconf -dh mail_version 2>/dev/null | sed 's/^/Postfix /'), Dovecot $(dovecot --version | cut -d' ' -f1), miltertest, OpenDKIM, dkimpy, Redis, ClamAV$(has rspamd && echo ', rspamd')"
+  say "everything is there: $(postconf -dh mail_version 2>/dev/null | sed 's/^/Postfix /'), Dovecot $(dovecot --version | cut -d' ' -f1), miltertest, OpenDKIM, OpenDMARC, dkimpy, Redis, ClamAV$(has rspamd && echo ', rspamd')"
   exit 0
 fi
 say "missing: $missing"
-has apt-get || die "there is no apt-get: install Postfix 3.x, Dovecot 2.3 with IMAP, LMTP and Pigeonhole, redis-server, clamd, OpenDKIM with miltertest, dkimpy and PyNaCl for /usr/bin/python3, and rspamd by hand"
+has apt-get || die "there is no apt-get: install Postfix 3.x, Dovecot 2.3 with IMAP, LMTP and Pigeonhole, redis-server, clamd, OpenDKIM with miltertest, OpenDMARC, dkimpy and PyNaCl for /usr/bin/python3, and rspamd by hand"
 [ "$(id -u)" = 0 ] || die "not root: run this script as root, or 'apt-get install $missing'"
 
 # A package's script starts its daemon unless policy-rc.d forbids it. One that is

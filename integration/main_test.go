@@ -19,6 +19,7 @@ import (
 type suite struct {
 	inet   Port // second socket of the daemon "milterd"
 	filter Port // content filter
+	behind Port // where mail goes that a filter of the spoof lab let pass
 
 	once    sync.Once
 	err     error
@@ -97,6 +98,9 @@ func (s *suite) start(ctx context.Context) (err error) {
 	if s.filter, err = ReservePort(); err != nil {
 		return err
 	}
+	if s.behind, err = ReservePort(); err != nil {
+		return err
+	}
 	if s.names, s.held, err = startNames(); err != nil {
 		return err
 	}
@@ -114,6 +118,7 @@ func (s *suite) close() error {
 	s.names.Close()
 	s.inet.Release()
 	s.filter.Release()
+	s.behind.Release()
 	return err
 }
 

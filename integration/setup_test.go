@@ -29,6 +29,7 @@ func listeners(s *suite) []Listener {
 	list = append(list, greyListeners()...)
 	list = append(list, reputationListeners()...)
 	list = append(list, scanListeners()...)
+	list = append(list, rivalListeners(s)...)
 	for name := range daemonConfigs {
 		if name != "milterd" {
 			l := Listener{Name: name, Milter: "unix:milterd/" + name + ".sock"}

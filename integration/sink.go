@@ -58,19 +58,25 @@ func (s *Sink) Close() error {
 
 // Wait returns the first message whose Subject is the given one.
 func (s *Sink) Wait(ctx context.Context, subject string) (Received, error) {
+	return s.WaitFunc(ctx, fmt.Sprintf("Subject %q", subject), func(m Received) bool { return m.Get("Subject") == subject })
+}
+
+// WaitFunc returns the first message for which match is true; what says in an error
+// which one was looked for.
+func (s *Sink) WaitFunc(ctx context.Context, what string, match func(Received) bool) (Received, error) {
 	for {
 		s.mu.Lock()
 		mails, arrive := s.mails, s.arrive
 		s.mu.Unlock()
 		for _, m := range mails {
-			if m.Get("Subject") == subject {
+			if match(m) {
 				return m, nil
 			}
 		}
 		select {
 		case <-arrive:
 		case <-ctx.Done():
-			return Received{}, fmt.Errorf("sink: no message with Subject %q: %w", subject, ctx.Err())
+			return Received{}, fmt.Errorf("sink: no message with %s: %w", what, ctx.Err())
 		}
 	}
 }

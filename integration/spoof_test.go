@@ -1,10 +1,12 @@
 package integration
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The spoof lab: an attacker with a host, a domain with valid SPF and DKIM, and
@@ -17,30 +19,48 @@ const (
 	selector   = "sel"
 )
 
-// spoofZone is the part of the Internet's DNS that the lab needs. servfail.test
+// spoofZone is the part of the Internet's DNS that the lab needs. broken.test
 // and what is below it does not resolve (see heldNames).
 func spoofZone() string {
 	records := []string{
 		`legit.test             TXT v=spf1 ip4:198.51.100.1 -all`,
+		`legit.test             MX  10 mail.legit.test`,
 		`_dmarc.legit.test      TXT v=DMARC1; p=reject`,
 		`mail.legit.test        A   198.51.100.1`,
 		`attack.test            TXT v=spf1 ip4:203.0.113.66 -all`,
+		`attack.test            MX  10 mail.attack.test`,
 		`*.attack.test          TXT v=spf1 ip4:203.0.113.66 -all`,
+		`*.attack.test          MX  10 mail.attack.test`,
 		`_dmarc.attack.test     TXT v=DMARC1; p=none`,
+		`mail.attack.test       TXT v=spf1 ip4:203.0.113.66 -all`,
 		`mail.attack.test       A   203.0.113.66`,
 		`helo.attack.test       TXT v=spf1 ip4:203.0.113.66 -all`,
+		`helo.attack.test       A   203.0.113.66`,
 		`any.test               TXT v=spf1 ip4:203.0.113.66 -all`,
+		`any.test               MX  10 mail.attack.test`,
+		`alumni.test            MX  10 mail.alumni.test`,
+		`mail.alumni.test       A   203.0.113.50`,
 		`list.test              TXT v=spf1 ip4:203.0.113.40 -all`,
+		`list.test              MX  10 mail.list.test`,
+		`mail.list.test         A   203.0.113.40`,
 		`_dmarc.list.test       TXT v=DMARC1; p=none`,
 		`quarantine.test        TXT v=spf1 -all`,
+		`quarantine.test        MX  10 mail.legit.test`,
 		`_dmarc.quarantine.test TXT v=DMARC1; p=quarantine`,
 		`testing.test           TXT v=spf1 -all`,
+		`testing.test           MX  10 mail.legit.test`,
 		`_dmarc.testing.test    TXT v=DMARC1; p=reject; t=y`,
 		`none.test              TXT v=spf1 -all`,
+		`none.test              MX  10 mail.legit.test`,
 		`_dmarc.none.test       TXT v=DMARC1; p=none`,
 		selector + `._domainkey.legit.test  TXT ` + newSigner("legit.test").record(),
 		selector + `._domainkey.attack.test TXT ` + newSigner("attack.test").record(),
 		selector + `._domainkey.list.test   TXT ` + newSigner("list.test").record(),
+	}
+	for _, sign := range []string{"'", "(", `"`} { // names in which a careless reader sees the victim's
+		name := "legit.test" + sign + "a.attack.test"
+		records = append(records, name+" TXT v=spf1 ip4:203.0.113.66 -all", name+" MX 10 mail.attack.test",
+			selector+"._domainkey."+name+" TXT "+newSigner("attack.test").record())
 	}
 	return strings.Join(records, "\n") + "\n"
 }
@@ -106,32 +126,29 @@ var attacks = []attack{
 	{name: "zero width space", head: "From: <admin@legit\xe2\x80\x8b.test>\r\n", want: noAuthor},
 }
 
-// message is the whole message of an attack.
+// message is the whole message of an attack. No two are alike.
 func (a attack) message() string {
-	raw := a.head + "To: <" + alice + ">\r\nSubject: your account\r\nMessage-ID: <" +
-		fmt.Sprint(serial.Add(1)) + "@attack.test>\r\nDate: Fri, 20 Nov 2026 10:00:00 +0000\r\n\r\nPlease sign in.\r\n"
+	n := serial.Add(1)
+	raw := a.head + fmt.Sprintf("To: <%s>\r\nSubject: your account\r\nMessage-ID: <%d@attack.test>\r\nDate: %s\r\n\r\nPlease sign in, case %[2]d.\r\n",
+		alice, n, time.Now().Format(time.RFC1123Z))
 	if a.d != "" {
 		raw = newSigner("attack.test").sign(raw, a.d, a.s, "From", "To", "Subject", "Date")
 	}
 	return raw
 }
 
+// envelope is who the attacker says he is.
+func (a attack) envelope() (helo, from string) {
+	helo, from = cmp.Or(a.helo, "mail.attack.test"), cmp.Or(a.from, "any@attack.test")
+	return helo, strings.TrimPrefix(from, "-")
+}
+
 // attack plays one in a session of its own and returns the reply.
 func (a attack) play(t *testing.T, listener string) Reply {
 	t.Helper()
 	c := dial(t, listener, attackerIP)
-	helo := a.helo
-	if helo == "" {
-		helo = "mail.attack.test"
-	}
+	helo, from := a.envelope()
 	cmd(t, c, 250, "EHLO %s", helo)
-	from := a.from
-	switch from {
-	case "":
-		from = "any@attack.test"
-	case "-":
-		from = ""
-	}
 	r, err := c.Send(from, []string{alice}, []byte(a.message()))
 	if err != nil {
 		t.Fatal(err)
@@ -171,8 +188,8 @@ type honest struct {
 
 // letter is a plain message; extra are fields above From.
 func letter(from, subject, extra, body string) string {
-	return extra + "From: " + from + "\r\nTo: <" + alice + ">\r\nSubject: " + subject + "\r\nMessage-ID: <" +
-		fmt.Sprint(serial.Add(1)) + "@lab.test>\r\nDate: Fri, 20 Nov 2026 10:00:00 +0000\r\n\r\n" + body
+	return extra + fmt.Sprintf("From: %s\r\nTo: <%s>\r\nSubject: %s\r\nMessage-ID: <%d@lab.test>\r\nDate: %s\r\n\r\n%s",
+		from, alice, subject, serial.Add(1), time.Now().Format(time.RFC1123Z), body)
 }
 
 // byTheList is what a mailing list makes of a signed message: its own fields, a

@@ -30,16 +30,18 @@ func (s *Store) DecodeYAML(n *strictyaml.Node) error { return strictyaml.OneOf(n
 type Disk string
 
 // The disks: whatever /tmp is; a small one of 32 MiB, which can be filled; ext4 on a
-// loop device, which gives up writing when it meets an error.
+// loop device, which gives up writing when it meets an error; the same with room for a flood of
+// mail, of which a control group counts only what the kernel can free again (in the lab /tmp is memory).
 const (
 	Plain Disk = "plain"
 	Small Disk = "small"
 	Ext4  Disk = "ext4"
+	Large Disk = "large"
 )
 
 // DecodeYAML implements [strictyaml.Decoder].
 func (d *Disk) DecodeYAML(n *strictyaml.Node) error {
-	return strictyaml.OneOf(n, d, Plain, Small, Ext4)
+	return strictyaml.OneOf(n, d, Plain, Small, Ext4, Large)
 }
 
 // disk is one that is mounted.
@@ -59,7 +61,10 @@ func (d Disk) mount(dir string) (disk, error) {
 		return smallDisk(dir), unix.Mount("state", dir, "tmpfs", 0, owned(dir)+",size=32m")
 	case Ext4:
 		e := &ext4Disk{dir: dir, image: dir + ".img"}
-		return e, e.make()
+		return e, e.make(32 << 20)
+	case Large:
+		e := &ext4Disk{dir: dir, image: dir + ".img"}
+		return e, e.make(512 << 20)
 	}
 	return nil, nil
 }
@@ -105,16 +110,18 @@ func (s smallDisk) unmount() error { return unix.Unmount(string(s), unix.MNT_DET
 // ext4Disk is a file system that goes read-only on an error, as servers have it.
 type ext4Disk struct{ dir, image string }
 
-func (e *ext4Disk) make() error {
+func (e *ext4Disk) make(size int64) error {
 	for _, program := range []string{"mkfs.ext4", "fsck.ext4"} {
 		if _, err := exec.LookPath(program); err != nil {
 			return fmt.Errorf("%w: %w (package e2fsprogs)", ErrRefused, err)
 		}
 	}
-	if err := os.WriteFile(e.image, nil, 0o600); err != nil {
+	// Every page is there beforehand: who writes to the disk later has no memory to pay for it.
+	image, err := os.OpenFile(e.image, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
 		return err
 	}
-	if err := os.Truncate(e.image, 32<<20); err != nil {
+	if err := errors.Join(unix.Fallocate(int(image.Fd()), 0, 0, size), image.Close()); err != nil {
 		return err
 	}
 	var owner syscall.Stat_t

@@ -93,6 +93,14 @@ func Faults() map[string]Fault {
 			func(ctx context.Context, b *Bench) error { return b.crowd(ctx) },
 			func(_ context.Context, b *Bench) error { return b.disperse() },
 		},
+		"memory taken": {
+			func(ctx context.Context, b *Bench) error { return b.occupy(ctx) },
+			func(_ context.Context, b *Bench) error { return b.disperse() },
+		},
+		"milterd starved": {
+			func(ctx context.Context, b *Bench) error { return b.starve(ctx) },
+			func(ctx context.Context, b *Bench) error { return b.feed(ctx) },
+		},
 		"clock a year ahead": clockFault(+year),
 		"clock a year back":  clockFault(-year),
 	}
@@ -161,10 +169,17 @@ func (b *Bench) disperse() error {
 // filesAllowed is what a daemon may open whose scenario says few_files.
 const filesAllowed = 256
 
-// confine writes a script that starts the binary with that limit: it cannot be lowered
-// from outside, nor raised again.
-func confine(binary, script string) error {
-	return os.WriteFile(script, fmt.Appendf(nil, "#!/bin/sh\nulimit -n %d\nexec %s \"$@\"\n", filesAllowed, binary), 0o755)
+// confine writes a script that starts the binary with few files, in the bench's group, or both: neither can be
+// done from outside before the binary has begun.
+func (b *Bench) confine(script string) error {
+	text := "#!/bin/sh\n"
+	if b.FewFiles {
+		text += fmt.Sprintf("ulimit -n %d\n", filesAllowed)
+	}
+	if b.group != nil {
+		text += fmt.Sprintf("echo 0 >%s || exit\n", b.group.members())
+	}
+	return os.WriteFile(script, fmt.Appendf(nil, "%sexec %s \"$@\"\n", text, b.Binary), 0o755)
 }
 
 // spoilStore writes nonsense over the store of a daemon that is killed for it, as a bad

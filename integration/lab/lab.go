@@ -4,7 +4,7 @@
 // be broken at will: a name server that goes away, is slow or lies; a clamd that dies,
 // hangs or answers nonsense; a Redis that dies, hangs or is full; a disk that fills up
 // or can no longer be written; a milterd that is killed, ended, told to reload, left
-// without file descriptors or memory, or whose clock is set. It runs in a network and
+// without file descriptors or memory, that the kernel kills for want of it, or whose clock is set. It runs in a network and
 // a mount namespace of its own ([Enter]), where nothing but loopback exists, and
 // nothing that is mounted is seen outside.
 //
@@ -28,7 +28,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -46,6 +46,8 @@ type Config struct {
 	Disk   Disk
 	// FewFiles lets the daemon open few files.
 	FewFiles bool
+	// Memory, if not 0, is what the daemon may have of it, in bytes, in a control group of its own.
+	Memory int64
 }
 
 // A Lab is a bed with its neighbours and one daemon or several.
@@ -64,8 +66,9 @@ type Bench struct {
 	Lab    *Lab
 	Daemon *integration.Daemon
 	disk   disk
+	group  *group // nil without Memory
 	clock  string // the file by which its clock is set
-	idle   []net.Conn
+	idle   []io.Closer
 }
 
 // Missing says why there can be no lab here, or "".
@@ -146,10 +149,17 @@ func (b *Bench) start(ctx context.Context) error {
 			return err
 		}
 	}
+	if b.Memory > 0 {
+		g, err := newGroup("/", fmt.Sprintf("milterd-lab-%d-%s", os.Getpid(), b.Name), b.Memory)
+		if err != nil {
+			return err
+		}
+		b.group = g
+	}
 	binary := b.Binary
-	if b.FewFiles {
+	if b.FewFiles || b.group != nil {
 		binary = filepath.Join(b.Lab.Bed.Dir(), b.Name+".sh")
-		if err := confine(b.Binary, binary); err != nil {
+		if err := b.confine(binary); err != nil {
 			return err
 		}
 	}
@@ -192,6 +202,9 @@ func (l *Lab) Close() error {
 		}
 		if b.disk != nil {
 			errs = append(errs, b.disk.unmount())
+		}
+		if b.group != nil {
+			errs = append(errs, b.group.remove())
 		}
 	}
 	if l.Bed != nil {

@@ -115,7 +115,7 @@ func TestScenarios(t *testing.T) {
 // played plays a scenario on a lab of its own.
 func played(t *testing.T, s *Scenario) Balance {
 	t.Helper()
-	config := Config{Name: "lab", Binary: built(t, s.Build), Build: s.Build, YAML: s.Daemon, Store: s.Store, Disk: s.Disk, FewFiles: s.FewFiles}
+	config := Config{Name: "lab", Binary: built(t, s.Build), Build: s.Build, YAML: s.Daemon, Store: s.Store, Disk: s.Disk, FewFiles: s.FewFiles, Memory: int64(s.Memory)}
 	l, err := Start(t.Context(), config)
 	if errors.Is(err, ErrRefused) {
 		fmt.Fprintf(os.Stderr, "*** NOT TESTED: %s: %v ***\n", s.Name, err)

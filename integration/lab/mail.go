@@ -1,8 +1,12 @@
 package lab
 
 import (
+	"encoding/base64"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
+	"sync"
 
 	"milterd/integration"
 )
@@ -24,6 +28,20 @@ const (
 	bankClient   = "ADDR=198.51.100.1 NAME=mx.bank.test REVERSE_NAME=mx.bank.test PORT=40000"
 )
 
+// plans is a body with an attachment of 6 MB that nothing makes smaller.
+var plans = sync.OnceValue(func() string {
+	raw := make([]byte, 6_000_000)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(raw) // never fails
+	var b strings.Builder
+	b.WriteString("--cut\nContent-Type: text/plain\n\nThe plans are attached.\n" +
+		"--cut\nContent-Type: application/octet-stream; name=plans.dwg\nContent-Transfer-Encoding: base64\n\n")
+	for line := range slices.Chunk(raw, 57) {
+		b.WriteString(base64.StdEncoding.EncodeToString(line) + "\n")
+	}
+	b.WriteString("--cut--")
+	return b.String()
+})
+
 // What may be bad about a message.
 const (
 	malware = "malware"
@@ -41,6 +59,8 @@ func Kinds() map[string]*Kind {
 		{Name: "ham", Body: "Dear Alice,\n\nthe minutes of Monday are done.\n\nJoe"},
 		// More than stays in memory.
 		{Name: "large", Body: strings.Repeat("The minutes of Monday, in all their length, and what was said besides.\n", 6000)},
+		// Nearly as much as Postfix takes.
+		{Name: "huge", Body: plans(), Header: []string{"MIME-Version: 1.0", "Content-Type: multipart/mixed; boundary=cut"}},
 		{Name: "malware", Bad: malware, Body: integration.Eicar},
 		{Name: "spam", Bad: spam, Body: gtube},
 		// A stranger who writes as the bank, whose policy is p=reject; and the bank itself.

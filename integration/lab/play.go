@@ -72,6 +72,8 @@ func (p *play) step(ctx context.Context, s *Step) error {
 		return err
 	case s.Metric != nil:
 		return p.metric(ctx, s.Metric)
+	case s.Kills != nil:
+		return p.kills(s.Kills)
 	}
 	return nil
 }
@@ -165,6 +167,18 @@ func (p *play) metric(ctx context.Context, want *Metric) error {
 			return errors.Join(fmt.Errorf("%s%v is %v, was %v, expected %+v", want.Name, want.Labels, now, before, *want), err)
 		}
 	}
+}
+
+// kills compares how often the kernel had to kill.
+func (p *play) kills(want *Kills) error {
+	if p.bench.group == nil {
+		return errNoGroup
+	}
+	n, err := p.bench.group.kills()
+	if err == nil && (n < want.AtLeast || want.AtLeast == 0 && n != want.Is) {
+		err = fmt.Errorf("the kernel has killed %d times, expected %+v", n, *want)
+	}
+	return err
 }
 
 // startLoad lets senders send until the rest.

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"milterd/integration"
+	"milterd/integration/netns"
 
 	"golang.org/x/sys/unix"
 )
@@ -69,7 +70,10 @@ func furnish() error {
 	if err := show(); err != nil {
 		return fmt.Errorf("the source tree below the new /tmp: %w", err)
 	}
-	return loopbackUp()
+	if err := netns.LoopbackUp(); err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return nil
 }
 
 // keepInTmp keeps hold of a directory, with the working directory inside of it, and returns
@@ -96,22 +100,4 @@ func keepInTmp(dir string) (show func() error, err error) {
 		}
 		return os.Chdir(working)
 	}, nil
-}
-
-// loopbackUp switches the only interface on.
-func loopbackUp() error {
-	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(s)
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	lo.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	if err := unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, lo); err != nil {
-		return fmt.Errorf("%w: loopback: %w", ErrRefused, err)
-	}
-	return nil
 }

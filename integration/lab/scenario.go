@@ -26,8 +26,10 @@ type Scenario struct {
 	Store Store `yaml:"store"`
 	Disk  Disk  `yaml:"disk"`
 	// FewFiles lets milterd open 256 files.
-	FewFiles bool   `yaml:"few_files"`
-	Daemon   string `yaml:"daemon"` // configuration of milterd
+	FewFiles bool `yaml:"few_files"`
+	// Memory puts milterd into a control group of its own that may have so much.
+	Memory strictyaml.Bytes `yaml:"memory"`
+	Daemon string           `yaml:"daemon"` // configuration of milterd
 	// Spoils says that the fault may cost records of the journal: a kill, a full disk.
 	Spoils bool   `yaml:"spoils_journal"`
 	Steps  []Step `yaml:"steps"`
@@ -59,6 +61,7 @@ type Step struct {
 	Rest   *Rest   `yaml:"rest"`   // ends the load
 	Log    string  `yaml:"log"`    // waits for a line of milterd's with all these words, since the last break, mend or do
 	Metric *Metric `yaml:"metric"` // waits for a value
+	Kills  *Kills  `yaml:"kills"`  // by the kernel, of milterd's group, since it is there
 }
 
 // Send is mail of one kind and what becomes of it.
@@ -89,6 +92,12 @@ type Rest struct {
 	Letters  int `yaml:"letters"`  // there must have been so many, lest nothing be proved
 	Deferred int `yaml:"deferred"` // that were never taken or refused for good, at most
 	Refusals int `yaml:"refusals"` // answers 4xx on the way, at most
+}
+
+// Kills is how often the kernel has killed milterd for want of memory. Without AtLeast it is Is.
+type Kills struct {
+	Is      int `yaml:"is"`
+	AtLeast int `yaml:"at_least"`
 }
 
 // Metric is what a metric of milterd's comes to.
@@ -129,7 +138,7 @@ func (s *Scenario) ValidateYAML(n *strictyaml.Node) error {
 // ValidateYAML implements [strictyaml.Validator].
 func (s *Step) ValidateYAML(n *strictyaml.Node) error {
 	if n.Len() != 1 {
-		return n.Errorf("got %d keys, expected exactly one of break, mend, do, send, load, rest, log, metric", n.Len())
+		return n.Errorf("got %d keys, expected exactly one of break, mend, do, send, load, rest, log, metric, kills", n.Len())
 	}
 	for key, fault := range map[string]string{"break": s.Break, "mend": s.Mend} {
 		if _, known := Faults()[fault]; fault != "" && !known {

@@ -17,6 +17,14 @@
 //
 // [Letters] are the messages to play: every shape of header and body that breaks
 // signatures of careless signers.
+//
+// Whole filters, as a mail server calls them, run in a [Room]: OpenDKIM with
+// OpenDMARC, and rspamd with all that its package brings.
+//
+//	room, err := peers.NewRoom(answerDNS)
+//	defer room.Close()
+//	filter, err := room.StartOpenDMARC(ctx, sockets)
+//	defer filter.Close()
 package peers
 
 import (

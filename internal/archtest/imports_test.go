@@ -103,10 +103,11 @@ var house = []room{
 	{"internal/dns/dnstest", []string{"internal/dns/zone", "internal/dns"}},
 	{"milter/miltertest", []string{"milter"}},
 	{"integration", []string{"milter", "internal/dns/zone"}},
-	{"integration/peers", []string{"milter", "internal/dns/zone"}},
+	{"integration/netns", nil}, // networks in which there is nobody else
+	{"integration/peers", []string{"milter", "internal/dns/zone", "integration/netns"}},
 	// Faults beside a real Postfix: the name server lies, scenario files are YAML, and
 	// which checks must leave a mark the checks say themselves.
-	{"integration/lab", []string{"integration", "internal/dns/dnstest", "internal/dns/zone", "internal/strictyaml", "checks", "checks/all"}},
+	{"integration/lab", []string{"integration", "integration/netns", "milter", "internal/dns/dnstest", "internal/dns/zone", "internal/strictyaml", "checks", "checks/all"}},
 	{"integration/lab/faulty", []string{"checks"}}, // a check of the lab's own build
 	{"internal/complexity", nil},                   // whether work grows in line with what is read
 	{"internal/archtest", nil},

@@ -116,17 +116,22 @@ type verdict struct {
 	shown, delivered *milter.Message // as Postfix shows it, and with the edits
 }
 
+// peer is the visit as a mail server sees its beginning.
+func (v *visit) peer() milter.Peer {
+	p := milter.Peer{Hostname: "mx.test", Helo: v.helo, ClientPtr: v.ptr,
+		Connect: milter.Connect{Family: byte(wire.FamilyInet), Addr: v.client, Port: 25252, Host: "[" + v.client.String() + "]"}}
+	if v.client.Is6() {
+		p.Family = byte(wire.FamilyInet6)
+	}
+	return p
+}
+
 // play plays a visit, from the greeting on, and tells what became of each message.
 func (c *line) play(ctx context.Context, v *visit, each func(*spoof, *verdict)) error {
 	if err := c.client.QuitNewConn(ctx); err != nil {
 		return err
 	}
-	peer := milter.Peer{Hostname: "mx.test", Helo: v.helo, ClientPtr: v.ptr,
-		Connect: milter.Connect{Family: byte(wire.FamilyInet), Addr: v.client, Port: 25252, Host: "[" + v.client.String() + "]"}}
-	if v.client.Is6() {
-		peer.Family = byte(wire.FamilyInet6)
-	}
-	if r, err := c.client.Greet(ctx, peer); err != nil || !r.IsContinue() {
+	if r, err := c.client.Greet(ctx, v.peer()); err != nil || !r.IsContinue() {
 		return fmt.Errorf("greeting: %v %w", r, err)
 	}
 	for _, s := range v.spoofs {
