@@ -102,9 +102,12 @@ type Options struct {
 	// before are not taken up until old ones have expired. 0: one million, about
 	// 100 MB of a bolt file.
 	MaxTokens int64
-	// CacheTokens is how many tokens are kept in memory, at 48 bytes each, rounded up
-	// to a power of two. 0: 65536, 3 MiB; below 0: none.
+	// CacheTokens is how many tokens are kept in memory, at 40 bytes each, rounded up
+	// to a power of two. 0: 131072, 5 MiB; below 0: none.
 	CacheTokens int
+	// Words is how many words of a message are looked at, header, names and links included. 0: 20,000,
+	// which is next to all that the bounds on each of these let through.
+	Words int
 }
 
 // Classifier learns and judges. Its methods may be called from many goroutines.
@@ -114,6 +117,7 @@ type Classifier struct {
 	now       clock
 	random    io.Reader
 	maxTokens int64
+	words     int
 	cache     *cache
 	imports   imports
 	secret    atomic.Pointer[secret]
@@ -138,9 +142,12 @@ func New(s Store, o Options) *Classifier {
 	if c.maxTokens == 0 {
 		c.maxTokens = 1_000_000
 	}
+	if c.words = o.Words; c.words == 0 {
+		c.words = 20_000
+	}
 	size := o.CacheTokens
 	if size == 0 {
-		size = 1 << 16
+		size = 1 << 17
 	}
 	c.cache = newCache(size)
 	return c

@@ -1,13 +1,18 @@
 package bayes
 
 import (
+	"context"
 	"encoding/binary"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
 	"milterd/internal/store"
 	"milterd/internal/store/bolt"
+	"milterd/internal/store/redis"
 	"milterd/mime"
 )
 
@@ -65,13 +70,60 @@ func BenchmarkRecallBolt(b *testing.B) {
 
 // Learning into a file, in the groups of LearnAll, parsing included.
 func BenchmarkLearnBolt(b *testing.B) {
-	all := corpus(b)
-	deal(all, 5, 1)
 	s, err := bolt.Open(filepath.Join(b.TempDir(), "state.db"), bolt.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer s.Close(b.Context())
+	benchmarkLearn(b, s)
+}
+
+// The same into Debian's redis-server, over its socket. "everysec" is how it comes.
+func BenchmarkLearnRedis(b *testing.B) {
+	for _, fsync := range []string{"everysec", "always"} {
+		b.Run(fsync, func(b *testing.B) { benchmarkLearn(b, redisStore(b, fsync)) })
+	}
+}
+
+// redisStore starts a redis-server for a benchmark, and skips loudly where there is none.
+func redisStore(b *testing.B, fsync string) *redis.Store {
+	b.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		b.Skip("NOT MEASURED: there is no redis-server (Debian package redis-server)")
+	}
+	dir, err := os.MkdirTemp("/tmp", "r") // the path of a socket must be short
+	if err != nil {
+		b.Fatal(err)
+	}
+	socket := filepath.Join(dir, "s")
+	server := exec.Command("redis-server", "--port", "0", "--unixsocket", socket, "--dir", dir, "--save", "", "--appendonly", "yes",
+		"--appendfsync", fsync, "--daemonize", "no", "--loglevel", "warning")
+	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := server.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+		os.RemoveAll(dir)
+	})
+	s, err := redis.Open("redis+unix://"+socket, redis.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Close(context.Background()) })
+	for until := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) { // of another process nobody tells us
+		if _, err := s.Get(b.Context(), Space, secretKey); err == nil {
+			return s
+		} else if time.Now().After(until) {
+			b.Fatal(err)
+		}
+	}
+}
+
+func benchmarkLearn(b *testing.B, s Store) {
+	all := corpus(b)
+	deal(all, 5, 1)
 	c, n := New(s, Options{}), 0
 	class := map[bool]Class{false: Ham, true: Spam}
 	for b.Loop() {

@@ -16,6 +16,8 @@ type Verdict struct {
 	Site, User Totals
 	// Clues are the tokens that had a say, the strongest first.
 	Clues []Clue
+	// Cut says that the message has more words than Options.Words, and the rest had no say.
+	Cut bool
 	// Imported is what the memory of another filter said, nil where none was asked.
 	Imported *Imported
 }
@@ -30,12 +32,12 @@ func (c *Classifier) Classify(ctx context.Context, user string, m Message) (Verd
 	if key == nil {
 		return Verdict{Probability: 0.5}, nil
 	}
-	tokens := key.tokens(m)
+	tokens, cut := key.tokens(m, c.words)
 	k, err := c.recall(ctx, key.scope(user), tokens)
 	if err != nil {
 		return Verdict{}, err
 	}
-	v := Verdict{Site: k.siteAll, User: k.userAll}
+	v := Verdict{Site: k.siteAll, User: k.userAll, Cut: cut}
 	v.Probability, v.Clues = k.weigh(tokens)
 	if err := c.consult(ctx, key, key.scope(user), m, &v); err != nil {
 		return Verdict{}, err

@@ -81,7 +81,7 @@ func (c *Classifier) LearnAll(ctx context.Context, user string, lessons ...Lesso
 	for len(lessons) > 0 {
 		g := newGroup(s)
 		for len(lessons) > 0 && len(g.lessons) < groupLessons && len(g.tokens) < groupTokens {
-			g.add(key, lessons[0])
+			g.add(key, lessons[0], c.words)
 			lessons = lessons[1:]
 		}
 		done, err := c.learn(ctx, g)
@@ -181,9 +181,10 @@ func newGroup(s scope) *group {
 	return &group{scope: s, index: map[uint64]int{}, which: map[digest]int{}}
 }
 
-func (g *group) add(key *secret, l Lesson) {
+func (g *group) add(key *secret, l Lesson, words int) {
 	p := prepared{Lesson: l, digest: key.digest(sum(l.Message))}
-	for _, t := range key.tokens(l.Message) {
+	tokens, _ := key.tokens(l.Message, words)
+	for _, t := range tokens {
 		p.tokens = append(p.tokens, g.tokenAt(t))
 	}
 	p.record, p.Message = g.recordAt(p.digest), Message{} // the message itself is not needed any more

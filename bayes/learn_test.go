@@ -71,7 +71,7 @@ func TestAgainFlipForget(t *testing.T) {
 		learn(t, c, "", Spam, about(200+i, "pills and watches"))
 	}
 	state := func() string {
-		tokens := append(c.secret.Load().tokens(pills), c.secret.Load().tokens(minutes)...)
+		tokens := append(tokensOf(c.secret.Load(), pills), tokensOf(c.secret.Load(), minutes)...)
 		c.cache.forget(0, tokens)
 		k, err := c.recall(t.Context(), 0, tokens)
 		if err != nil {
@@ -167,7 +167,7 @@ func TestWeightsAreTheirLessons(t *testing.T) {
 		}
 		for _, m := range mails {
 			key := c.secret.Load()
-			of[key.digest(sum(m))] = key.tokens(m)
+			of[key.digest(sum(m))] = tokensOf(key, m)
 		}
 		check(fmt.Sprint("round ", round))
 	}

@@ -59,6 +59,8 @@ type tokenizer struct {
 	tokens []Token
 	seen   idSet
 	buf    []byte
+	left   int // words that may be looked at
+	cut    bool
 }
 
 // idSet holds the tokens of one message: a table at most half full, in which an id
@@ -80,9 +82,9 @@ func (s *idSet) add(id uint64) bool {
 }
 
 // tokens returns the tokens of a message, each once, in a fixed order: what they are
-// depends on nothing that transport or a filter on the way adds.
-func (s *secret) tokens(m Message) []Token {
-	t := &tokenizer{secret: s, tokens: make([]Token, 0, 384), buf: make([]byte, 0, 128)}
+// depends on nothing that transport or a filter on the way adds. Of more words than most the rest is cut.
+func (s *secret) tokens(m Message, most int) (tokens []Token, cut bool) {
+	t := &tokenizer{secret: s, tokens: make([]Token, 0, 384), buf: make([]byte, 0, 128), left: most}
 	visible, facts := m.Tree.VisibleText()
 	t.words(inLead, "text", visible, leadWords) // first: who comes first says where a word stands
 	t.header(m.Header)
@@ -92,14 +94,24 @@ func (s *secret) tokens(m Message) []Token {
 	t.links(m.Tree) // before the text, which may fill what there is room for
 	left := maxTextWords
 	for w := range words(visible) {
-		if left--; left < 0 {
+		if left--; left < 0 || !t.more() {
 			break
 		}
 		t.word(inText, "text", w)
 	}
 	hidden, _ := m.Tree.HiddenText()
 	t.words(inText, "hidden", hidden, maxHiddenWords)
-	return t.tokens
+	return t.tokens, t.cut
+}
+
+// more says whether there may be one more word.
+func (t *tokenizer) more() bool {
+	if t.left == 0 {
+		t.cut = true
+		return false
+	}
+	t.left--
+	return true
 }
 
 // add takes a token up, hashed from its kind and what is in t.buf behind it.
@@ -133,7 +145,7 @@ func (t *tokenizer) word(p place, kind, w string) {
 // words adds the first words of a text.
 func (t *tokenizer) words(p place, kind, text string, most int) {
 	for w := range words(text) {
-		if most--; most < 0 {
+		if most--; most < 0 || !t.more() {
 			return
 		}
 		t.one(p, kind, w)
@@ -182,7 +194,7 @@ func (t *tokenizer) header(h *message.Header) {
 func (t *tokenizer) subject(text string) {
 	left := maxFieldWords
 	for w := range words(text) {
-		if left--; left < 0 {
+		if left--; left < 0 || !t.more() {
 			return
 		}
 		before := len(t.tokens)

@@ -2,6 +2,7 @@ package bayes
 
 import (
 	"encoding/binary"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -59,7 +60,7 @@ func TestFolded(t *testing.T) {
 
 func names(m Message) []string {
 	var all []string
-	for _, t := range testSecret.tokens(m) {
+	for _, t := range tokensOf(testSecret, m) {
 		all = append(all, t.String())
 	}
 	return all
@@ -116,7 +117,7 @@ func TestBounds(t *testing.T) {
 	for i := range 5000 {
 		b.WriteString("<a href=http://h" + strings.Repeat("y", i%60) + ".test/" + strings.Repeat("z", i%70) + ">w" + strings.Repeat("q", i%80) + "</a>\n")
 	}
-	if n := len(testSecret.tokens(parsed(b.String()))); n > maxTokens || n < 100 {
+	if n := len(tokensOf(testSecret, parsed(b.String()))); n > maxTokens || n < 100 {
 		t.Errorf("%d tokens", n)
 	}
 }
@@ -129,7 +130,7 @@ func FuzzTokens(f *testing.F) {
 	f.Add([]byte("Subject: =?utf-8?q?=E8=AF=B7=E7=82=B9?=\n\n\xe8\xaf\xb7\xe7\x82\xb9"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		m := Parse(raw, mime.Limits{})
-		tokens := testSecret.tokens(m)
+		tokens := tokensOf(testSecret, m)
 		if len(tokens) > maxTokens {
 			t.Fatalf("%d tokens", len(tokens))
 		}
@@ -148,10 +149,45 @@ func FuzzTokens(f *testing.F) {
 		if len(plain.Fields) != len(m.Header.Fields)-1 {
 			return // the message began with something else than a field
 		}
-		again := testSecret.tokens(Message{plain, m.Tree})
-		with := testSecret.tokens(m)
+		again := tokensOf(testSecret, Message{plain, m.Tree})
+		with := tokensOf(testSecret, m)
 		if !slices.Equal(with, again) || sum(m) != sum(Message{plain, m.Tree}) {
 			t.Fatalf("transport changes what a message is: %d and %d tokens", len(with), len(again))
 		}
 	})
+}
+
+// tokensOf are the tokens of a message, however many words it has.
+func tokensOf(s *secret, m Message) []Token {
+	all, _ := s.tokens(m, math.MaxInt)
+	return all
+}
+
+// Words that are one too many have no say, and it is told; others change nothing.
+func TestWordsAreCut(t *testing.T) {
+	m := parsed("Subject: one two\nFrom: joe@a.test\n\n" + strings.Repeat("three four five six. ", 3))
+	whole, cut := testSecret.tokens(m, math.MaxInt)
+	if cut {
+		t.Fatal("nothing is cut where everything is looked at")
+	}
+	enough := 0
+	for ; ; enough++ {
+		tokens, cut := testSecret.tokens(m, enough)
+		if !cut {
+			if !slices.Equal(tokens, whole) {
+				t.Errorf("of %d words %v, of all %v", enough, tokens, whole)
+			}
+			break
+		}
+		if len(tokens) > len(whole) {
+			t.Fatalf("%d tokens of %d words, %d of all", len(tokens), enough, len(whole))
+		}
+	}
+	// Subject and author twice over, the text as lead and as text.
+	if enough < 2+2*12 {
+		t.Errorf("%d words are all", enough)
+	}
+	if first, _ := testSecret.tokens(m, 1); !slices.ContainsFunc(first, func(t Token) bool { return t.text == "three" }) || slices.ContainsFunc(first, func(t Token) bool { return t.text == "four" }) {
+		t.Errorf("of one word: %v", first)
+	}
 }

@@ -15,6 +15,7 @@ type Limits struct {
 	MIMEDepth    int
 	MIMEParts    int
 	MIMEParams   int
+	MIMETime     time.Duration
 	URLs         int
 	RuleTime     time.Duration
 	RulesTime    time.Duration
@@ -34,5 +35,5 @@ func (l *Limits) Scan() int64 { return cmp.Or(l.ScanBytes, 64<<20) }
 // MIME is what a walk over the body may take. All who look at a message walk with the
 // same limits, so that they share one tree (see [mime.Shared]).
 func (l *Limits) MIME() mime.Limits {
-	return mime.Limits{Depth: l.MIMEDepth, Parts: l.MIMEParts, Parameters: l.MIMEParams, TextBytes: l.TextBytes, URLs: l.URLs}
+	return mime.Limits{Depth: l.MIMEDepth, Parts: l.MIMEParts, Parameters: l.MIMEParams, TextBytes: l.TextBytes, URLs: l.URLs, Time: l.MIMETime}
 }

@@ -15,11 +15,11 @@ func TestLimits(t *testing.T) {
 	if got := none.MIME(); got != (mime.Limits{}) {
 		t.Errorf("without limits got %+v, expected the defaults of the walk", got)
 	}
-	l := checks.Limits{ScanBytes: 1, TextBytes: 2, MIMEDepth: 3, MIMEParts: 4, MIMEParams: 5, URLs: 6}
+	l := checks.Limits{ScanBytes: 1, TextBytes: 2, MIMEDepth: 3, MIMEParts: 4, MIMEParams: 5, URLs: 6, MIMETime: 7}
 	if got := l.Scan(); got != 1 {
 		t.Errorf("got %d bytes to look at, expected 1", got)
 	}
-	if got, want := l.MIME(), (mime.Limits{TextBytes: 2, Depth: 3, Parts: 4, Parameters: 5, URLs: 6}); got != want {
+	if got, want := l.MIME(), (mime.Limits{TextBytes: 2, Depth: 3, Parts: 4, Parameters: 5, URLs: 6, Time: 7}); got != want {
 		t.Errorf("got %+v, expected %+v", got, want)
 	}
 }

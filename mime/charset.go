@@ -1,9 +1,9 @@
 package mime
 
 import (
-	"bytes"
 	"encoding/binary"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -14,12 +14,16 @@ import (
 )
 
 // decodeText turns the content of a text part into UTF-8 with LF line ends.
-// label is the charset the sender named, if any; HTML may name one itself.
-func decodeText(data []byte, label string, isHTML bool) (string, Facts) {
+// label is the charset the sender named, if any; HTML may name one itself. It takes no
+// longer than w allows.
+func decodeText(data []byte, label string, isHTML bool, w *watch) (string, Facts) {
+	if !w.spend(len(data)) { // for what goes over all of it at once, fast
+		return "", 0
+	}
 	if label == "" && isHTML && !utf8.Valid(data) {
 		_, label, _ = htmlcharset.DetermineEncoding(data, "")
 	}
-	text, found := toUTF8(data, label)
+	text, found := toUTF8(data, label, w)
 	text = strings.TrimPrefix(text, "\ufeff")
 	if strings.Contains(text, "\r\n") {
 		text = strings.ReplaceAll(text, "\r\n", "\n")
@@ -37,7 +41,7 @@ const maxLabel = 40
 // toUTF8 turns bytes of the charset named label into valid UTF-8. Bytes that
 // the charset does not have become U+FFFD. A charset that is not known, or
 // none, means UTF-8 if the bytes are that, else Windows-1252.
-func toUTF8(data []byte, label string) (string, Facts) {
+func toUTF8(data []byte, label string, w *watch) (string, Facts) {
 	label = strings.ToLower(strings.Trim(label, " \t\r\n\"'"))
 	var found Facts
 	switch {
@@ -48,28 +52,45 @@ func toUTF8(data []byte, label string) (string, Facts) {
 		found.add(BadText)
 		return strings.ToValidUTF8(string(data), "\ufffd"), found
 	case label == "" || label == "us-ascii" || label == "ascii":
-		return guessText(data, Undeclared8bit)
+		return guessText(data, Undeclared8bit, w)
 	case isWindows1252(label):
-		return windows1252(data), 0
+		return windows1252(data, w), 0
 	case label == "utf-7" || label == "unicode-1-1-utf-7":
-		return decodeUTF7(data)
+		return decodeUTF7(data, w)
 	case len(label) > maxLabel:
-		return guessText(data, UnknownCharset)
+		return guessText(data, UnknownCharset, w)
 	}
-	r, err := charset.Reader(label, bytes.NewReader(data))
+	source := &timedReader{left: data, watch: *w}
+	r, err := charset.Reader(label, source)
 	if err != nil {
-		return guessText(data, UnknownCharset)
+		return guessText(data, UnknownCharset, w)
 	}
 	var b strings.Builder
 	b.Grow(len(data) + len(data)/2)
 	if _, err := io.Copy(&b, r); err != nil {
 		found.add(BadText) // as far as it went
 	}
+	*w = source.watch
 	text := strings.ToValidUTF8(b.String(), "\ufffd")
 	if strings.Contains(text, "\ufffd") {
 		found.add(BadText)
 	}
 	return text, found
+}
+
+// timedReader reads bytes until the time is up.
+type timedReader struct {
+	left  []byte
+	watch watch
+}
+
+func (r *timedReader) Read(p []byte) (int, error) {
+	n := copy(p, r.left)
+	if n == 0 || !r.watch.spend(n) {
+		return 0, io.EOF
+	}
+	r.left = r.left[n:]
+	return n, nil
 }
 
 func isUTF8(label string) bool { return label == "utf-8" || label == "utf8" }
@@ -92,7 +113,7 @@ func isCheap(label string) bool {
 
 // guessText reads text whose charset says nothing; unless it is plain ASCII,
 // fact holds.
-func guessText(data []byte, fact Fact) (string, Facts) {
+func guessText(data []byte, fact Fact, w *watch) (string, Facts) {
 	var found Facts
 	ascii := asciiPrefix(data) == len(data)
 	if !ascii {
@@ -104,7 +125,7 @@ func guessText(data []byte, fact Fact) (string, Facts) {
 	if ascii || utf8.Valid(data) {
 		return string(data), found
 	}
-	return windows1252(data), found
+	return windows1252(data, w), found
 }
 
 // asciiPrefix returns how many bytes of data are ASCII before the first that is not.
@@ -122,7 +143,7 @@ func asciiPrefix(data []byte) int {
 }
 
 // windows1252 cannot fail: every byte has a character.
-func windows1252(data []byte) string {
+func windows1252(data []byte, w *watch) string {
 	ascii := asciiPrefix(data)
 	if ascii == len(data) {
 		return string(data)
@@ -130,19 +151,24 @@ func windows1252(data []byte) string {
 	var b strings.Builder
 	b.Grow(len(data) + (len(data)-ascii)/4)
 	b.Write(data[:ascii])
-	for _, c := range data[ascii:] {
-		b.WriteRune(charmap.Windows1252.DecodeByte(c))
+	for piece := range slices.Chunk(data[ascii:], pace) {
+		if !w.spend(len(piece)) {
+			break
+		}
+		for _, c := range piece {
+			b.WriteRune(charmap.Windows1252.DecodeByte(c))
+		}
 	}
 	return b.String()
 }
 
 // decodeUTF7 reads UTF-7 (RFC 2152), which hides text from filters that do not
 // know it and which some programs still show.
-func decodeUTF7(data []byte) (string, Facts) {
+func decodeUTF7(data []byte, w *watch) (string, Facts) {
 	var found Facts
 	var b strings.Builder
 	b.Grow(len(data))
-	for i := 0; i < len(data); {
+	for i := 0; i < len(data) && w.spend(1); {
 		c := data[i]
 		i++
 		if c >= 0x80 {
@@ -164,7 +190,7 @@ func decodeUTF7(data []byte) (string, Facts) {
 		var bits uint32
 		var n int
 		var high rune
-		for ; i < len(data) && sixBits[data[i]] < 64; i++ {
+		for ; i < len(data) && sixBits[data[i]] < 64 && w.spend(1); i++ {
 			bits = bits<<6 | uint32(sixBits[data[i]])
 			if n += 6; n < 16 {
 				continue

@@ -39,18 +39,25 @@ func encoding(field string, found *Facts) Encoding {
 	return Identity
 }
 
-// decodeTransfer undoes a transfer encoding and returns at most limit bytes.
-// The result may be a slice of data.
-func decodeTransfer(data []byte, e Encoding, limit int) ([]byte, Facts) {
+// decodeTransfer undoes a transfer encoding and returns at most limit bytes, as many as
+// there is time for. The result may be a slice of data.
+func decodeTransfer(data []byte, e Encoding, limit int, w *watch) (out []byte, found Facts) {
+	switch {
+	case e == Identity:
+		return data[:min(len(data), limit)], 0
+	case w.late:
+		found.add(LimitTime)
+		return nil, found
+	}
 	switch e {
 	case Base64:
 		// Three bytes of every four, and never more than there are.
-		out := make([]byte, 0, min(len(data)/4*3+3, limit+3))
-		return decodeBase64(out, data, limit)
+		out, found = decodeBase64(make([]byte, 0, min(len(data)/4*3+3, limit+3)), data, limit, w)
 	case QuotedPrintable:
-		return decodeQuotedPrintable(make([]byte, 0, min(len(data), limit)), data, limit)
+		out, found = decodeQuotedPrintable(make([]byte, 0, min(len(data), limit)), data, limit, w)
 	}
-	return data[:min(len(data), limit)], 0
+	w.note(&found)
+	return out, found
 }
 
 // sixBits is the alphabet of base64: 0 to 63, and for everything else one of
@@ -78,19 +85,25 @@ const (
 // decodeBase64 appends what src says to dst, at most limit bytes, and passes
 // over all that is not of the alphabet, as mail programs do. Padding ends a
 // group of four; what follows it is decoded as more data.
-func decodeBase64(dst, src []byte, limit int) ([]byte, Facts) {
+func decodeBase64(dst, src []byte, limit int, w *watch) ([]byte, Facts) {
 	var found Facts
 	start := len(dst)
 	var bits uint32
 	n := 0 // characters in bits
 	padded := false
-	for i := 0; i < len(src) && len(dst)-start < limit; {
+	for i, paid := 0, atOnce; i < len(src) && len(dst)-start < limit; {
+		if i > paid { // not for each line
+			if !w.spend(i - paid + atOnce) {
+				return dst[:min(len(dst), start+limit)], found
+			}
+			paid = i + atOnce
+		}
 		if n == 0 {
 			for i < len(src) && sixBits[src[i]] == space {
 				i++
 			}
 			from := i
-			dst, i = appendGroups(dst, src, i, limit-(len(dst)-start))
+			dst, i = appendGroups(dst, src, i, min(limit-(len(dst)-start), pace))
 			if padded && i > from {
 				found.add(DataAfterPadding)
 			}
@@ -128,6 +141,9 @@ func decodeBase64(dst, src []byte, limit int) ([]byte, Facts) {
 	}
 	return dst[:min(len(dst), start+limit)], found
 }
+
+// atOnce is how many bytes are decoded before their time is counted.
+const atOnce = 4 << 10
 
 // appendGroups is the straight way: it appends whole groups of four characters of
 // src[from:], until there is anything else between them or room bytes are full, and says
@@ -185,10 +201,11 @@ var hex = func() (table [256]byte) {
 
 // decodeQuotedPrintable appends what src says to dst, at most limit bytes. An
 // equals sign that begins no escape stands for itself.
-func decodeQuotedPrintable(dst, src []byte, limit int) ([]byte, Facts) {
+func decodeQuotedPrintable(dst, src []byte, limit int, w *watch) ([]byte, Facts) {
 	var found Facts
 	start := len(dst)
-	for len(src) > 0 && len(dst)-start < limit {
+	escapes, done := 0, 0
+	for len(src) > 0 && len(dst)-start < limit && !w.late {
 		line, lineBreak := src, []byte(nil)
 		if end := bytes.IndexByte(src, '\n'); end >= 0 {
 			if line, lineBreak = src[:end], src[end:end+1]; end > 0 && src[end-1] == '\r' {
@@ -196,6 +213,10 @@ func decodeQuotedPrintable(dst, src []byte, limit int) ([]byte, Facts) {
 			}
 		}
 		src = src[len(line)+len(lineBreak):]
+		if done += len(line) + len(lineBreak); done > atOnce {
+			w.spend(done)
+			done = 0
+		}
 		// RFC 2045, section 6.7, rule 3: white space at the end of a line was
 		// added on the way.
 		line = bytes.TrimRight(line, " \t")
@@ -206,6 +227,9 @@ func decodeQuotedPrintable(dst, src []byte, limit int) ([]byte, Facts) {
 			i := bytes.IndexByte(line, '=')
 			if i < 0 {
 				break
+			}
+			if escapes++; escapes%pace == 0 && !w.spend(pace) {
+				return dst[:min(len(dst), start+limit)], found
 			}
 			dst = append(dst, line[:i]...)
 			if i+2 < len(line) && hex[line[i+1]] < 16 && hex[line[i+2]] < 16 {

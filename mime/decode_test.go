@@ -155,3 +155,17 @@ func TestText(t *testing.T) {
 		})
 	}
 }
+
+// Head is the beginning of Content, whatever the encoding.
+func TestHead(t *testing.T) {
+	for _, encoding := range []string{"7bit", "base64", "quoted-printable"} {
+		body := strings.Repeat("aGVsbG8gd29ybGQ=\r\n", 100)
+		p := mime.WalkMessage([]byte("Content-Type: application/pdf\r\nContent-Transfer-Encoding: "+encoding+"\r\n\r\n"+body), mime.Limits{}).Root
+		content, _ := p.Content()
+		for _, n := range []int{0, 1, 11, 12, 100, len(content), 1 << 20} {
+			if head, _ := p.Head(n); !bytes.Equal(head, content[:min(n, len(content))]) {
+				t.Errorf("%s: the first %d bytes are %q", encoding, n, head)
+			}
+		}
+	}
+}

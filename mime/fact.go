@@ -56,6 +56,7 @@ const (
 	LimitDecode
 	LimitHTML
 	LimitURLs
+	LimitTime
 	HTMLHidden
 	HTMLForm
 	HTMLScript
@@ -121,6 +122,7 @@ var facts = [factCount]struct {
 	LimitDecode:          {"MIME_LIMIT_DECODE", false, "encoded messages inside encoded messages were not opened any further"},
 	LimitHTML:            {"MIME_LIMIT_HTML", false, "elements of HTML nested deeper, or a style sheet longer, than is looked at; hidden text may count as visible"},
 	LimitURLs:            {"MIME_LIMIT_URLS", false, "there are more than limits.urls URLs; the rest was ignored"},
+	LimitTime:            {"MIME_LIMIT_TIME", false, "the message took longer to read than mime_time; the rest of it was not read"},
 	HTMLHidden:           {"HTML_HIDDEN_TEXT", false, "text in HTML does not show"},
 	HTMLForm:             {"HTML_FORM", false, "a form in HTML asks its reader to fill it in"},
 	HTMLScript:           {"HTML_SCRIPT", false, "a script in HTML, which no mail program runs"},

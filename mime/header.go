@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// lineWork is about what a line of a header costs besides its bytes, in bytes.
+const lineWork = 16
+
 // span is one field of a header block that is being read, by its offsets in
 // buf.
 type span struct{ name, nameEnd, value, end int }
@@ -32,6 +35,9 @@ func (w *walker) header(p *Part, from int) (body int) {
 		text, next := w.line(at)
 		if len(text) == 0 {
 			at = next
+			break
+		}
+		if !w.inTime(len(text) + lineWork) {
 			break
 		}
 		if bytes.HasPrefix(text, dashes) {
@@ -106,7 +112,7 @@ func (w *walker) line(at int) (text []byte, next int) {
 func (w *walker) lastMIME(at int) (last int) {
 	for at < len(w.buf) {
 		text, next := w.line(at)
-		if len(text) == 0 {
+		if len(text) == 0 || !w.inTime(len(text)+lineWork) {
 			break
 		}
 		if bytes.HasPrefix(text, dashes) {
@@ -188,6 +194,7 @@ func (w *walker) readFields(p *Part) {
 		if len(f.Name) <= len(contentPrefix) || !strings.EqualFold(f.Name[:len(contentPrefix)], contentPrefix) {
 			continue
 		}
+		w.inTime(len(f.Value))
 		switch name := f.Name[len(contentPrefix):]; {
 		case strings.EqualFold(name, "Type"):
 			types.note(f.Value)

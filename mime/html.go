@@ -35,7 +35,13 @@ func HTMLText(source string, limit int) string {
 // and memory grow with the length of the source and nothing else. Elements deeper
 // than 512 count as those around them (LimitHTML).
 func HTMLView(source string) (*View, Facts) {
-	r := renderer{view: new(View), anchor: -1}
+	w := untimed()
+	return htmlView(source, &w)
+}
+
+// htmlView is HTMLView for as long as there is time.
+func htmlView(source string, w *watch) (*View, Facts) {
+	r := renderer{view: new(View), anchor: -1, watch: *w}
 	r.visible.out.Grow(len(source) / 3)
 	r.render(source)
 	r.closeAnchor()
@@ -44,6 +50,8 @@ func HTMLView(source string) (*View, Facts) {
 		r.render(r.outlook.String())
 		r.closeAnchor()
 	}
+	*w = r.watch
+	w.note(&r.facts)
 	r.view.Visible, r.view.Hidden = r.visible.out.String(), r.hidden.out.String()
 	return r.view, r.facts
 }
@@ -58,6 +66,7 @@ type renderer struct {
 	anchor          int             // the open link in view.links; -1 for none
 	outlook         strings.Builder // HTML that only Outlook shows; read when all else is
 	comment         bool            // in a comment, in what only Outlook shows
+	watch           watch
 	facts           Facts
 }
 
@@ -68,6 +77,9 @@ func (r *renderer) render(source string) {
 	for {
 		kind := z.Next()
 		if kind == html.ErrorToken { // the end, since a string has no other error
+			return
+		}
+		if !r.watch.spend(len(z.Raw()) + tokenWork) {
 			return
 		}
 		token := source[:len(z.Raw())]
@@ -90,6 +102,13 @@ func (r *renderer) render(source string) {
 		}
 	}
 }
+
+// What is not paid for by its length, in bytes: a token, a URL, a name that is looked up.
+const (
+	tokenWork  = 32
+	urlWork    = 256
+	lookUpWork = 64
+)
 
 // text writes a text to where it belongs.
 func (r *renderer) text(z *html.Tokenizer, token string) {
@@ -120,7 +139,7 @@ func (r *renderer) write(text []byte, hidden bool) {
 // scriptURLs notes the URLs in a script: in an attached page they are where it
 // leads to.
 func (r *renderer) scriptURLs(script string) {
-	s := textScanner{text: script, dot: len(script), colon: -1}
+	s := textScanner{text: script, dot: len(script), colon: -1, watch: &r.watch}
 	for u, ok := s.next(); ok; u, ok = s.next() {
 		r.link(u.Raw, InSource, true)
 	}
@@ -186,7 +205,7 @@ func (r *renderer) startTag(name, rest string) {
 		look.ink = linkInk
 	}
 	a.apply(&look)
-	st := r.sheet.style(a.hidden, name, &a)
+	st := r.sheet.style(a.hidden, name, &a, &r.watch)
 	st.apply(&look)
 	r.separate(info, look)
 	if a.link {

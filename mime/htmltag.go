@@ -179,7 +179,11 @@ func (r *renderer) attributes(name, text string) (a attributes) {
 	var seen uint32 // attributes
 	var content string
 	refresh := false
+	long := len(text) > pace // the token has been paid for, its end would come late
 	for reader := (attributeReader{text: text}); reader.next(); {
+		if long && !r.watch.spend(len(reader.name)+len(reader.value)) {
+			break
+		}
 		var buf [12]byte
 		if len(reader.name) > len(buf) {
 			continue

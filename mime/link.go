@@ -17,8 +17,10 @@ func (t *Tree) URLs() ([]URL, Facts) {
 			}
 			view, found := p.View()
 			c.part = p
-			c.facts |= found & (1 << LimitURLs) // there were too many to note
+			c.facts |= found & (1<<LimitURLs | 1<<LimitTime) // there were too many to note
+			c.watch = t.budget.watch()
 			c.view(view)
+			c.watch.note(&c.facts)
 		}
 		t.urls, t.urlFact = c.urls, c.facts
 	})
@@ -27,7 +29,7 @@ func (t *Tree) URLs() ([]URL, Facts) {
 
 // URLs returns the URLs of one view, at most limit, as [Tree.URLs] does.
 func (v *View) URLs(limit int) ([]URL, Facts) {
-	c := urlCollector{limit: limit}
+	c := urlCollector{limit: limit, watch: untimed()}
 	c.view(v)
 	return c.urls, c.facts
 }
@@ -44,6 +46,7 @@ type urlCollector struct {
 	tries int
 	full  bool
 	facts Facts
+	watch watch
 }
 
 // maxTries is how many URLs are looked at for one that is kept: many copies of
@@ -106,7 +109,7 @@ func (c *urlCollector) view(v *View) {
 		}
 	}
 	for i := range v.links {
-		if c.full {
+		if c.full || !c.watch.spend(len(v.links[i].ref)+urlWork) {
 			return
 		}
 		l := &v.links[i]
@@ -153,10 +156,10 @@ func (u *URL) display(label string) {
 // text adds the URLs in the visible or the hidden text of a view. Those in the
 // text of links are labels.
 func (c *urlCollector) text(text string, links []link, hidden bool) {
-	s := textScanner{text: text, dot: -1, colon: -1}
+	s := textScanner{text: text, dot: -1, colon: -1, watch: &c.watch}
 	for !c.full {
 		u, ok := s.next()
-		if !ok {
+		if !ok || !c.watch.spend(s.end-s.start+urlWork) {
 			return
 		}
 		u.Hidden = hidden

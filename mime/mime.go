@@ -27,9 +27,11 @@
 // with nothing else: not with depth, not with the number of parts. The bytes of
 // the body must not change while the tree is in use.
 //
-// [Limits] bound depth, parts, text and URLs, and what is made of them. So no clock
-// is needed to bound the time: the worst message of 64 MiB that we know takes a
-// third of a second, the worst text of 1 MiB a tenth.
+// [Limits] bound depth, parts, text and URLs, and what is made of them, and so the
+// time: the worst message of 64 MiB that we know takes a third of a second, the
+// worst text of 1 MiB a tenth. For those that we do not know there is a clock
+// beside (Limits.Time), at which all work on a tree looks again and again. When the
+// time is up it ends where it is, and the fact LimitTime says so.
 //
 // # What a reader sees, and what he does not
 //
@@ -79,6 +81,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Limits bound a walk. A limit of 0 stands for its default.
@@ -90,6 +93,10 @@ type Limits struct {
 	HeaderFields int // of one part; default 1000
 	HeaderBytes  int // of one part; default 256 KiB
 	URLs         int // in all texts together; default 1000
+	// Time is for all work on a tree together: the walk, and what is decoded and read
+	// of it later. Default 5 s.
+	Time  time.Duration
+	Clock Clock // by which Time is measured; default the system's
 }
 
 // withDefaults fills in what is 0.
@@ -101,6 +108,12 @@ func (l Limits) withDefaults() Limits {
 		if *limit.value <= 0 {
 			*limit.value = limit.dflt
 		}
+	}
+	if l.Time <= 0 {
+		l.Time = 5 * time.Second
+	}
+	if l.Clock == nil {
+		l.Clock = systemClock{}
 	}
 	return l
 }
@@ -118,6 +131,7 @@ type Tree struct {
 	Facts Facts   // of all parts together
 
 	limits Limits
+	budget budget
 
 	readOnce        sync.Once
 	visible, hidden string
@@ -161,6 +175,7 @@ type Part struct {
 
 	boundaries []string
 	textBytes  int // how much of the content may be read as text
+	budget     *budget
 
 	contentOnce sync.Once
 	content     []byte
@@ -231,8 +246,20 @@ func (p *Part) IsText() bool {
 // the facts met on the way. It is never longer than Raw; where nothing was
 // encoded it is Raw. It must not be changed. Safe for concurrent use.
 func (p *Part) Content() ([]byte, Facts) {
+	w := p.budget.watch()
+	return p.contentBy(&w)
+}
+
+// Head returns the first bytes of Content, at most n, and decodes no more for it: what a
+// file is stands at its beginning.
+func (p *Part) Head(n int) ([]byte, Facts) {
+	w := p.budget.watch()
+	return decodeTransfer(p.Raw, p.Encoding, n, &w)
+}
+
+func (p *Part) contentBy(w *watch) ([]byte, Facts) {
 	p.contentOnce.Do(func() {
-		p.content, p.contentFact = decodeTransfer(p.Raw, p.Encoding, len(p.Raw))
+		p.content, p.contentFact = decodeTransfer(p.Raw, p.Encoding, len(p.Raw), w)
 	})
 	return p.content, p.contentFact
 }
@@ -250,9 +277,11 @@ func (p *Part) Text() (string, Facts) {
 		if p.textBytes == 0 {
 			return
 		}
-		data, found := decodeTransfer(p.Raw, p.Encoding, p.textBytes)
-		p.text, p.textFact = decodeText(data, p.Param("charset"), p.IsHTML())
+		w := p.budget.watch()
+		data, found := decodeTransfer(p.Raw, p.Encoding, p.textBytes, &w)
+		p.text, p.textFact = decodeText(data, p.Param("charset"), p.IsHTML(), &w)
 		p.textFact |= found
+		w.note(&p.textFact)
 	})
 	return p.text, p.textFact
 }

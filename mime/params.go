@@ -181,20 +181,22 @@ func (m *media) continuation(sections []rawParam, isName bool) string {
 		}
 		b.Write(decodePercent(value))
 	}
+	long := untimed() // no longer than a header
 	if gap < 0 {
 		gap = b.Len()
 	} else if isName {
-		all, _ := toUTF8([]byte(b.String()), label)
+		all, _ := toUTF8([]byte(b.String()), label, &long)
 		defer m.addNames(all)
 	}
-	text, _ := toUTF8([]byte(b.String()[:gap]), label)
+	text, _ := toUTF8([]byte(b.String()[:gap]), label, &long)
 	return text
 }
 
 // decodeExtended decodes charset'language'%41%42 (RFC 2231, section 4).
 func decodeExtended(value string) string {
 	label, value := cutCharset(value)
-	text, _ := toUTF8(decodePercent(value), label)
+	long := untimed()
+	text, _ := toUTF8(decodePercent(value), label, &long)
 	return text
 }
 

@@ -45,14 +45,20 @@ func (p *Part) IsFile() bool {
 func (p *Part) View() (*View, Facts) {
 	p.viewOnce.Do(func() {
 		text, found := p.Text()
+		if text == "" {
+			p.view, p.viewFact = new(View), found
+			return
+		}
+		w := p.budget.watch()
 		switch {
 		case p.IsHTML():
-			p.view, p.viewFact = HTMLView(text)
+			p.view, p.viewFact = htmlView(text, &w)
 		case p.IsFile() && len(text) > FileText:
-			p.view = &View{Visible: squeeze(strings.ToValidUTF8(text[:FileText], ""))}
+			p.view = &View{Visible: squeeze(strings.ToValidUTF8(text[:FileText], ""), &w)}
 		default:
-			p.view = &View{Visible: squeeze(text)}
+			p.view = &View{Visible: squeeze(text, &w)}
 		}
+		w.note(&p.viewFact)
 		p.viewFact |= found
 	})
 	return p.view, p.viewFact
@@ -91,8 +97,9 @@ func (t *Tree) read() {
 	t.visible, t.hidden = strings.Join(visible, "\n"), strings.Join(hidden, "\n")
 }
 
-// squeeze returns text with its white space squeezed and none of it around.
-func squeeze(text string) string {
+// squeeze returns text with its white space squeezed and none of it around; as much as
+// there is time for.
+func squeeze(text string, w *watch) string {
 	text = strings.TrimFunc(text, isShownAsSpace)
 	i := nextSqueeze(text, 0)
 	if i == len(text) {
@@ -102,7 +109,7 @@ func squeeze(text string) string {
 	b.Grow(len(text))
 	for from := 0; ; {
 		b.WriteString(text[from:i])
-		if i == len(text) {
+		if i == len(text) || !w.spend(i-from+1) {
 			return b.String()
 		}
 		gap := byte(' ')

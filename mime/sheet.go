@@ -28,7 +28,7 @@ const maxSelectors = 2000
 
 // collect adds what the sheets say of one element, the more specific after the
 // less.
-func (s *sheet) collect(to *rule, tag, class, id string) {
+func (s *sheet) collect(to *rule, tag, class, id string, w *watch) {
 	add := func(key selector) {
 		if r, ok := s.rules[key]; ok {
 			to.style.merge(&r.style)
@@ -42,6 +42,9 @@ func (s *sheet) collect(to *rule, tag, class, id string) {
 	}
 	if s.classes && class != "" {
 		for word := range strings.FieldsSeq(class) {
+			if !w.spend(2 * lookUpWork) {
+				return
+			}
 			add(selector{class: word})
 			add(selector{tag: tag, class: word})
 		}
@@ -54,13 +57,13 @@ func (s *sheet) collect(to *rule, tag, class, id string) {
 
 // style returns what the sheets and a style attribute say of one element, which
 // is hidden to begin with if it has that attribute.
-func (s *sheet) style(hidden bool, tag string, a *attributes) (st style) {
+func (s *sheet) style(hidden bool, tag string, a *attributes, w *watch) (st style) {
 	if hidden {
 		st.note(display, true)
 	}
 	var r rule
 	if s.rules != nil {
-		s.collect(&r, tag, a.class, a.id)
+		s.collect(&r, tag, a.class, a.id, w)
 		st.merge(&r.style)
 		st.doubt(r.doubted &^ st.important)
 	}
@@ -104,7 +107,7 @@ func (r *renderer) styleSheet(text string) {
 	depth, conditional := 0, 0 // of blocks with rules; of the outermost with conditions
 	for text != "" {
 		end := strings.IndexAny(text, "{};")
-		if end < 0 {
+		if end < 0 || !r.watch.spend(end+tokenWork) {
 			return
 		}
 		prelude, mark := trimSpace(text[:end]), text[end]
@@ -131,6 +134,9 @@ func (r *renderer) styleSheet(text string) {
 				body, text = text[:end], text[end+1:]
 			} else {
 				text = ""
+			}
+			if !r.watch.spend(len(body)) {
+				return
 			}
 			var st style
 			if st.parse(body); st.known != 0 {
@@ -178,6 +184,9 @@ func afterBlock(text string) string {
 func (r *renderer) rule(prelude string, st *style, conditional bool) {
 	for written := range strings.SplitSeq(prelude, ",") {
 		key, simple, ok := parseSelector(trimSpace(written))
+		if !r.watch.spend(lookUpWork) {
+			return
+		}
 		if !ok {
 			continue
 		}

@@ -35,9 +35,11 @@ func TextURLs(text string) iter.Seq[URL] {
 // since no URL is without one of them.
 type textScanner struct {
 	text       string
-	from       int // what is before belongs to the URL that came last
-	dot, colon int // the next ones; -1 where not known, len(text) for none
-	start, end int // of the URL that came last
+	from       int    // what is before belongs to the URL that came last
+	dot, colon int    // the next ones; -1 where not known, len(text) for none
+	start, end int    // of the URL that came last
+	seen       int    // what is before has been paid for
+	watch      *watch // nil: no tree pays
 }
 
 // next returns the next URL; start and end say where it is.
@@ -46,7 +48,7 @@ func (s *textScanner) next() (URL, bool) {
 		s.dot = nextIndex(s.text, ".", s.dot, s.from)
 		s.colon = nextIndex(s.text, "://", s.colon, s.from)
 		switch {
-		case s.dot == len(s.text) && s.colon == len(s.text):
+		case s.dot == len(s.text) && s.colon == len(s.text), !s.inTime(min(s.dot, s.colon)):
 			return URL{}, false
 		case s.colon < s.dot:
 			if u, ok := s.withScheme(s.colon); ok {
@@ -60,6 +62,13 @@ func (s *textScanner) next() (URL, bool) {
 			s.from = max(s.from, s.dot+1)
 		}
 	}
+}
+
+// inTime says whether there is time to look at what is at to.
+func (s *textScanner) inTime(to int) bool {
+	work := to - s.seen + lookUpWork
+	s.seen = to
+	return s.watch == nil || s.watch.spend(work)
 }
 
 // nextIndex returns where sub is next, at or after from, when at was the last

@@ -13,9 +13,10 @@ type walker struct {
 	buf         []byte
 	open        []*Part
 	spans       []span // of the header that is being read
-	textBytes   int    // left for text
-	decodeBytes int    // left for decoding during the walk
-	full        bool   // the limit of parts is reached: read no further
+	watch       watch
+	textBytes   int  // left for text
+	decodeBytes int  // left for decoding during the walk
+	full        bool // the limit of parts is reached: read no further
 }
 
 // delimiter is a delimiter line, or the end of buf.
@@ -33,6 +34,9 @@ func newWalker(buf []byte, limits Limits) (w *walker, root *Part) {
 	w = &walker{limits: limits.withDefaults(), buf: buf, tree: new(Tree), spans: make([]span, 0, 32), decodeBytes: 2*len(buf) + 64<<10}
 	w.textBytes = w.limits.TextBytes
 	w.tree.limits = w.limits
+	w.tree.budget.clock = w.limits.Clock
+	w.tree.budget.left.Store(int64(w.limits.Time))
+	w.watch = w.tree.budget.watch()
 	w.tree.Root = w.add(nil)
 	return w, w.tree.Root
 }
@@ -40,6 +44,7 @@ func newWalker(buf []byte, limits Limits) (w *walker, root *Part) {
 // finish walks from the root's body on.
 func (w *walker) finish(root *Part, from int) *Tree {
 	w.part(root, from)
+	w.watch.note(&root.Facts)
 	for _, p := range w.tree.Parts {
 		w.tree.Facts |= p.Facts
 	}
@@ -48,7 +53,7 @@ func (w *walker) finish(root *Part, from int) *Tree {
 
 // add makes a new part inside parent.
 func (w *walker) add(parent *Part) *Part {
-	p := &Part{Parent: parent, Depth: 1}
+	p := &Part{Parent: parent, Depth: 1, budget: &w.tree.budget}
 	if parent != nil {
 		p.Depth = parent.Depth + 1
 		parent.Children = append(parent.Children, p)
@@ -149,7 +154,7 @@ func (w *walker) encodedMessage(p *Part) {
 	if !w.room(p) {
 		return
 	}
-	content, found := p.Content()
+	content, found := p.contentBy(&w.watch)
 	p.Facts |= found
 	outside, open := w.buf, w.open
 	w.buf, w.open = content, nil
@@ -158,8 +163,22 @@ func (w *walker) encodedMessage(p *Part) {
 	w.buf, w.open = outside, open
 }
 
+// inTime says whether there is time for so much work. If not, the walk ends as if the message did.
+func (w *walker) inTime(work int) bool {
+	if !w.watch.spend(work) {
+		w.full = true
+	}
+	return !w.full
+}
+
+// partWork is about what a part costs besides its bytes, in bytes.
+const partWork = 256
+
 // room says whether there may be one more part.
 func (w *walker) room(p *Part) bool {
+	if !w.inTime(partWork) {
+		return false
+	}
 	if len(w.tree.Parts) >= w.limits.Parts {
 		w.full = true
 		p.Facts.add(LimitParts)
@@ -193,7 +212,7 @@ func (w *walker) next(from int, closed *Part) delimiter {
 	}
 	for at := from; ; {
 		i := bytes.Index(w.buf[at:], dashes)
-		if i < 0 {
+		if i < 0 || !w.inTime(i+len(dashes)*(1+len(w.open))) {
 			return end
 		}
 		at += i

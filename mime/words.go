@@ -108,7 +108,8 @@ func (d *wordDecoder) word(w word) {
 	}
 	d.charset = w.charset
 	if w.encoding == 'b' {
-		d.pending, _ = decodeBase64(d.pending, []byte(w.text), len(w.text))
+		long := untimed()
+		d.pending, _ = decodeBase64(d.pending, []byte(w.text), len(w.text), &long)
 		return
 	}
 	// The "Q" encoding (RFC 2047, section 4.2) is quoted-printable with
@@ -142,7 +143,8 @@ func (d *wordDecoder) flush() {
 			label = "windows-1252"
 		}
 	}
-	text, _ := toUTF8(d.pending, label)
+	long := untimed()
+	text, _ := toUTF8(d.pending, label, &long)
 	d.out.WriteString(text)
 	d.pending = d.pending[:0]
 }
@@ -152,5 +154,6 @@ func outsideWords(text string) string {
 	if utf8.ValidString(text) {
 		return text
 	}
-	return windows1252([]byte(text))
+	long := untimed()
+	return windows1252([]byte(text), &long)
 }

@@ -44,6 +44,7 @@ const (
 	findUnopened   = "ATTACHMENT_UNOPENED"
 	findLimit      = "ATTACHMENT_LIMIT"
 	findBroken     = "ATTACHMENT_BROKEN"
+	findPartial    = "ATTACHMENT_PARTIAL"
 )
 
 var findings = []checks.FindingSpec{
@@ -59,6 +60,7 @@ var findings = []checks.FindingSpec{
 	{Name: findUnopened, Describe: "An archive that cannot be looked into here, or not into all of it: of another kind, packed in an uncommon way, or in several files"},
 	{Name: findLimit, Describe: "An archive was not read to its end, because of one of limits.archive_*: it may be a bomb"},
 	{Name: findBroken, Describe: "An archive that cannot be read, or not to its end"},
+	{Name: findPartial, Describe: "A file was not decoded to its end: the message took longer to read than limits.mime_time"},
 }
 
 // Spec describes the check.
@@ -170,7 +172,7 @@ type search struct {
 	check   *check
 	ctx     context.Context
 	budget  *archive.Budget
-	partial bool // there is more of the body than was looked at
+	partial bool // there is more than was looked at, of the body or of a file
 	hits    []hit
 }
 
@@ -196,6 +198,10 @@ func (s *search) hit(finding string, path []string, what string) {
 	s.hits = append(s.hits, hit{finding, detail, strings.Join(path, "/"), 1})
 }
 
+// headSize is how much of a file tells what it is: the image of a CD does so last, see
+// isDisk. Most attachments are pictures and documents, of which no more is decoded.
+const headSize = 33 << 10
+
 // attachment looks at a part that is a file.
 func (s *search) attachment(a *mime.Attachment) {
 	if a.Part.IsMessage() || a.Part.IsMultipart() {
@@ -206,8 +212,17 @@ func (s *search) attachment(a *mime.Attachment) {
 		names = []string{a.Type}
 	}
 	at := names[:1]
-	content, _ := a.Part.Content()
-	k := kindOf(content)
+	late := false
+	decoded := func(bytes []byte, facts mime.Facts) []byte {
+		if facts.Has(mime.LimitTime) && !late {
+			s.hit(findPartial, at, "")
+			late, s.partial = true, true
+		}
+		return bytes
+	}
+	content := func() []byte { return decoded(a.Part.Content()) }
+	head := decoded(a.Part.Head(headSize))
+	k := kindOf(head)
 	s.executable(findExecutable, a.Names, at, k)
 	for _, name := range a.Names {
 		n := readName(name)
@@ -218,11 +233,13 @@ func (s *search) attachment(a *mime.Attachment) {
 			s.hit(findRisky, []string{name}, "")
 		}
 	}
-	s.kind(k, at, func() []byte { return content })
+	s.kind(k, at, content)
 	if a.Part.IsHTML() || k == page && len(a.Names) > 0 && !strings.HasPrefix(a.Type, "text/") {
 		s.hit(findHTML, at, "")
 	}
-	s.archive(content, at[0])
+	if archive.FormatOf(head, at[0]) != archive.None {
+		s.archive(content(), at[0])
+	}
 }
 
 // executable reports a file that is run when it is opened, and a name that hides

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf16"
 
 	"milterd/checks"
@@ -327,6 +328,22 @@ exceptions:
 	}
 	if res := checktest.New(t, Spec(), "", checks.Env{}).Run(checktest.Mail{Text: program, Role: message.Outbound}); res.Demand != nil || len(res.Findings) != 1 {
 		t.Errorf("outbound by default: %+v", res)
+	}
+}
+
+// TestTimeIsUp: what is decoded of a file is looked at, and that it is not all of it is said.
+func TestTimeIsUp(t *testing.T) {
+	program := append([]byte("MZ"), make([]byte, 200<<10)...)
+	text := "From: a@b.test\nContent-Type: application/octet-stream; name=a.bin\nContent-Transfer-Encoding: base64\n\n" + base64.StdEncoding.EncodeToString(program) + "\n"
+	for limit, want := range map[time.Duration]string{0: "ATTACHMENT_EXECUTABLE", 1: "ATTACHMENT_PARTIAL ATTACHMENT_EXECUTABLE"} { // a nanosecond is soon over
+		res := checktest.New(t, Spec(), "", checks.Env{Limits: checks.Limits{MIMETime: limit}}).Run(checktest.Mail{Text: text})
+		var names []string
+		for _, f := range res.Findings {
+			names = append(names, f.Name)
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("in %v: %s, want %s", limit, got, want)
+		}
 	}
 }
 

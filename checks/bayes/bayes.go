@@ -37,6 +37,9 @@ const (
 
 const findingUnavailable = "BAYES_UNAVAILABLE"
 
+// findingPartial: an opinion on a part of the message.
+const findingPartial = "BAYES_PARTIAL"
+
 // steps are the findings by the probability from which they hold, with SpamAssassin's
 // names.
 var steps = [...]struct {
@@ -89,7 +92,9 @@ func Spec() checks.Spec {
 		spec.Findings = append(spec.Findings, checks.FindingSpec{Name: s.name, Describe: s.describe, Subjective: true})
 	}
 	spec.Findings = append(spec.Findings, checks.FindingSpec{Name: findingUnavailable, Subjective: true,
-		Describe: "What was learned could not be asked: the store did not answer in time"})
+		Describe: "What was learned could not be asked: the store did not answer in time"},
+		checks.FindingSpec{Name: findingPartial, Subjective: true,
+			Describe: "The message has more words than limits.words; the rest had no say in what Bayes thinks"})
 	return spec
 }
 
@@ -144,7 +149,11 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 	if v.Unlearned() {
 		return checks.Result{Outcome: checks.None, Detail: v}, nil
 	}
-	return checks.Result{Detail: v, Findings: []checks.Finding{{Name: Finding(v.Probability), Value: v.Probability, Detail: Explain(v)}}}, nil
+	found := []checks.Finding{{Name: Finding(v.Probability), Value: v.Probability, Detail: Explain(v)}}
+	if v.Cut {
+		found = append(found, checks.Finding{Name: findingPartial, Detail: "the rest had no say"})
+	}
+	return checks.Result{Detail: v, Findings: found}, nil
 }
 
 // shown is how many clues a finding tells of.

@@ -29,7 +29,12 @@ const (
 // taught is a classifier with n messages of each class.
 func taught(t *testing.T, n int) *bayes.Classifier {
 	t.Helper()
-	c := bayes.New(store.NewMemory(time.Now, 1<<28), bayes.Options{})
+	return taughtBy(t, n, bayes.Options{})
+}
+
+func taughtBy(t *testing.T, n int, o bayes.Options) *bayes.Classifier {
+	t.Helper()
+	c := bayes.New(store.NewMemory(time.Now, 1<<28), o)
 	var lessons []bayes.Lesson
 	for i := range n {
 		lessons = append(lessons, bayes.Lesson{Class: bayes.Spam, Message: bayes.Parse(fmt.Appendf(nil, spamText, i, i), mime.Limits{})},
@@ -53,6 +58,17 @@ func TestFindings(t *testing.T) {
 	}
 	if f := other.Findings; len(f) != 1 || f[0].Value < 0.2 || f[0].Value > 0.8 {
 		t.Errorf("unlike everything: %+v", f)
+	}
+}
+
+// An opinion on a part of the words says so.
+func TestPartial(t *testing.T) {
+	h := checktest.New(t, Spec(), "", checks.Env{Bayes: taughtBy(t, 200, bayes.Options{Words: 12})})
+	for text, want := range map[string]int{"From: x@y.test\n\nshort\n": 1, fmt.Sprintf(spamText, 999, 999): 2} {
+		f := h.Run(checktest.Mail{Text: text}).Findings
+		if len(f) != want || want == 2 && f[1].Name != findingPartial {
+			t.Errorf("%q: %+v", text, f)
+		}
 	}
 }
 

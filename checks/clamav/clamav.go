@@ -41,7 +41,7 @@ const (
 var findings = []checks.FindingSpec{
 	{Name: findFound, Describe: "clamd has found malware"},
 	{Name: findUnscanned, Describe: "clamd could not be asked, and the mail was let through all the same"},
-	{Name: findPartial, Describe: "Only a part of the message was scanned: it is longer than stream_max or limits.scan_bytes, or clamd met a limit of its own"},
+	{Name: findPartial, Describe: "Only a part of the message was scanned: it is longer than stream_max or limits.scan_bytes, took longer to read than limits.mime_time, or clamd met a limit of its own"},
 	{Name: findAmbiguous, Describe: "Nothing was found in any reading of a message that programs read differently: it proves less than usual"},
 }
 

@@ -266,6 +266,18 @@ func TestLimitsExceeded(t *testing.T) {
 	}
 }
 
+// TestTimeIsUp: a part that was not decoded to its end is not called clean without a word.
+func TestTimeIsUp(t *testing.T) {
+	t.Parallel()
+	text := "From: a@b.test\nContent-Type: application/octet-stream\nContent-Transfer-Encoding: base64\n\n" + strings.Repeat("QUFB", 100_000) + "\n"
+	for limit, want := range map[time.Duration]string{0: "", 1: findPartial} { // a nanosecond is soon over
+		res := checktest.New(t, Spec(), section(true, "5s", newImpostor(t, clean).socket), checks.Env{Limits: checks.Limits{MIMETime: limit}}).Run(checktest.Mail{Text: text})
+		if names(&res) != want {
+			t.Errorf("in %v: %+v", limit, res)
+		}
+	}
+}
+
 // TestTime: a check that has to stop says so.
 func TestTime(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())

@@ -26,14 +26,18 @@ type piece struct {
 // parts, and of base64 in all of the body, whether a boundary that somebody believes in
 // encloses it or not.
 //
-// After maxPieces there are no more, and cut is set.
+// After maxPieces there are no more, and cut is set; so it is when the time to read the message
+// is up before a part is decoded.
 func pieces(tree *mime.Tree, body []byte, limits mime.Limits, cut *bool) iter.Seq[piece] {
 	return func(yield func(piece) bool) {
 		out := &sink{yield: yield, cut: cut}
 		for i, p := range tree.Parts {
 			where := fmt.Sprintf("part %d", i+1)
 			if len(p.Children) == 0 {
-				content, _ := p.Content()
+				content, facts := p.Content()
+				if facts.Has(mime.LimitTime) { // the raw message is looked at all the same
+					*cut = true
+				}
 				out.add(where, content)
 				if p.Encoding != mime.Base64 {
 					out.runs(where, p.Raw)

@@ -186,6 +186,17 @@ func TestLimits(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+	t.Run("mime_time", func(t *testing.T) {
+		// Nothing takes less than a nanosecond; what is soon read is read all the same.
+		c := newCheckOf(t, text, checks.Limits{MIMETime: 1})
+		if diff := cmp.Diff([]string{`EARLY "early"`, `LATE "late"`}, run(t, c, newMessage(t, nil, []byte("early and late")))); diff != "" {
+			t.Error(diff)
+		}
+		m := newMessage(t, []message.Field{{Name: "Content-Type", Value: " text/html"}}, []byte("early "+strings.Repeat("<p>x</p>", 10_000)+" late"))
+		if diff := cmp.Diff([]string{`EARLY "early"`, "MIME_LIMIT_TIME"}, run(t, c, m)); diff != "" {
+			t.Error(diff)
+		}
+	})
 	t.Run("text_bytes of several parts, counted as rules see them", func(t *testing.T) {
 		// 40 bytes of Windows-1252 are 80 of UTF-8.
 		part := "--b\r\nContent-Type: text/plain; charset=windows-1252\r\n\r\n" + strings.Repeat("\xfc", 40) + "\r\n"
@@ -213,7 +224,7 @@ func TestLimits(t *testing.T) {
 		}
 		c := newCheckWith(t, mustLoad(t, b.String()), checks.Limits{RuleTime: time.Minute, RulesTime: 5 * time.Second}, ticking(time.Second))
 		m := newMessage(t, nil, []byte("early"))
-		want := []string{`R0 "early"`, `R1 "early"`, `R2 "early"`, "RULES_TIME not finished: R3, R4, R5, R6, R7, 2 more"}
+		want := []string{`R0 "early"`, `R1 "early"`, `R2 "early"`, `R3 "early"`, `R4 "early"`, "RULES_TIME not finished: R5, R6, R7, R8, R9"}
 		for range 2 { // time used up for one message is not so for the next
 			if diff := cmp.Diff(want, run(t, c, m)); diff != "" {
 				t.Error(diff)

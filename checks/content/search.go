@@ -190,6 +190,9 @@ func (s *search) body() error {
 		s.texts(rules.Full, one(s.full(raw), true))
 	}
 	s.otherViews(source{s.m, tree, raw, s.check.limits.text})
+	if tree.Late() { // with whomever it was: the tree is everybody's
+		s.facts |= 1 << mime.LimitTime
+	}
 	return nil
 }
 

@@ -100,7 +100,7 @@ func (c *scanCmd) open(g *globals) (*scanning, error) {
 	}
 	log := quiet(g.stderr)
 	daemon := control.NewClient(cfg.Control.Address)
-	learned := g.learned(daemon)
+	learned := g.learned(daemon, cfg.Limits.Words)
 	var memory store.Store // of the same daemon: who is known, who was written to
 	if learned != nil {
 		memory = control.Reader{Client: daemon}
@@ -119,10 +119,10 @@ func (c *scanCmd) open(g *globals) (*scanning, error) {
 
 // learned is what a running daemon was taught, or nil: without a daemon a scan has no
 // such opinion, as it opens no store, and without the right to ask neither.
-func (g *globals) learned(daemon *control.Client) *bayes.Classifier {
+func (g *globals) learned(daemon *control.Client, words int) *bayes.Classifier {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	c := bayes.New(control.Reader{Client: daemon}, bayes.Options{})
+	c := bayes.New(control.Reader{Client: daemon}, bayes.Options{Words: words})
 	switch _, err := c.Totals(ctx, ""); {
 	case err == nil:
 		return c

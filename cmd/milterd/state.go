@@ -16,9 +16,9 @@ import (
 
 	"milterd/bayes"
 	"milterd/internal/config"
-	"milterd/internal/engine"
 	"milterd/internal/control"
 	"milterd/internal/daemon"
+	"milterd/internal/engine"
 	"milterd/internal/learning"
 	"milterd/internal/store"
 	"milterd/internal/store/bolt"
@@ -74,7 +74,7 @@ func openAlone(cfg *config.Config) (*state, error) {
 	}
 	limits := engine.Limits(&cfg.Limits)
 	desk := &learning.Desk{
-		Classifier: bayes.New(s, bayes.Options{}), Limits: limits.MIME(),
+		Classifier: bayes.New(s, bayes.Options{Words: cfg.Limits.Words}), Limits: limits.MIME(),
 		Metrics: learning.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler), Now: time.Now,
 	}
 	return &state{store: s, desk: desk}, nil

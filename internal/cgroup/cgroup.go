@@ -36,8 +36,11 @@ func MemoryLimit(root fs.FS) (int64, bool) {
 		switch {
 		case !found:
 		case id == "0" && controllers == "":
-			// Above memory.high a group is not killed but slowed down to nothing.
-			least = min(least, leastAbove(root, "sys/fs/cgroup", group, "memory.max", "memory.high"))
+			// Above memory.high a group is not killed but slowed down to nothing. Where both versions are in use, version
+			// 2 is mounted in a directory of its own.
+			for _, mount := range []string{"sys/fs/cgroup", "sys/fs/cgroup/unified"} {
+				least = min(least, leastAbove(root, mount, group, "memory.max", "memory.high"))
+			}
 		case holds(controllers, "memory"):
 			least = min(least, leastAbove(root, "sys/fs/cgroup/memory", group, "memory.limit_in_bytes"))
 		}

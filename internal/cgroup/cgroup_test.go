@@ -54,6 +54,11 @@ func TestMemoryLimit(t *testing.T) {
 			"proc/self/cgroup": "5:memory:/a\n",
 			"sys/fs/cgroup/memory/a/memory.limit_in_bytes": "9223372036854771712\n",
 		}, 0},
+		{"version 2 beside version 1", map[string]string{
+			"proc/self/cgroup": "1:cpu:/\n0::/system.slice/milterd.service\n",
+			"sys/fs/cgroup/unified/system.slice/milterd.service/memory.max": "268435456\n",
+			"sys/fs/cgroup/unified/system.slice/memory.max":                 "max\n",
+		}, 256 * mib},
 		{"nonsense", map[string]string{
 			"proc/self/cgroup":           "0\n\n:::\n0::../../etc\nx:y\n0::/a\n",
 			"sys/fs/cgroup/a/memory.max": "-5\n",

@@ -81,7 +81,7 @@ headers: {compat: [spamassassin]}
 spool: /var/tmp
 own_fault: hold
 limits: {milter_frame: 1MiB, idle: 600s, frame_time: 30s, reply_time: 5s, message_time: 25s, header_fields: 1000, header_bytes: 256KiB,
-  from_bytes: 8KiB, recipients: 10000, scan_bytes: 64MiB, text_bytes: 1MiB, mime_depth: 20, mime_parts: 500, mime_parameters: 50,
+  from_bytes: 8KiB, recipients: 10000, scan_bytes: 64MiB, text_bytes: 1MiB, mime_depth: 20, mime_parts: 500, mime_parameters: 50, mime_time: 5s,
   urls: 1000, words: 20000, dkim_signatures: 8, dkim_header_names: 100, arc_sets: 50, dns_queries: 100, dns_time: 8s,
   archive_depth: 3, archive_entries: 1000, archive_ratio: 100, archive_bytes: 64MiB, rule_time: 50ms, rules_time: 2s,
   connections: 12000, memory_inflight: 512MiB, spool_bytes: 8GiB}

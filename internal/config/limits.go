@@ -33,11 +33,12 @@ type Limits struct {
 	TextBytes    strictyaml.Bytes `yaml:"text_bytes"`    // decoded text that rules and Bayes see
 
 	// MIME and words.
-	MIMEDepth      int `yaml:"mime_depth"`
-	MIMEParts      int `yaml:"mime_parts"`
-	MIMEParameters int `yaml:"mime_parameters"` // of one field
-	URLs           int `yaml:"urls"`
-	Words          int `yaml:"words"` // tokens for Bayes
+	MIMEDepth      int           `yaml:"mime_depth"`
+	MIMEParts      int           `yaml:"mime_parts"`
+	MIMEParameters int           `yaml:"mime_parameters"` // of one field
+	MIMETime       time.Duration `yaml:"mime_time"`       // to read one message: parts, texts, links
+	URLs           int           `yaml:"urls"`
+	Words          int           `yaml:"words"` // of one message that Bayes looks at
 
 	// Authentication.
 	DKIMSignatures  int           `yaml:"dkim_signatures"`   // verified; more are ignored
@@ -80,6 +81,7 @@ func defaultLimits() Limits {
 		MIMEDepth:      20,
 		MIMEParts:      500,
 		MIMEParameters: 50,
+		MIMETime:       5 * time.Second,
 		URLs:           1000,
 		Words:          20000,
 

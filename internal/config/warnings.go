@@ -34,6 +34,8 @@ func (c *Config) Warnings() []error {
 		seconds(l.DNSTime), seconds(l.MessageTime))
 	warn(l.RulesTime >= l.MessageTime, at.either("rules_time", "message_time"),
 		"rules_time is %s and message_time %s: a message on which rules are slow ends as a fault of our own, expected less", seconds(l.RulesTime), seconds(l.MessageTime))
+	warn(l.MIMETime >= l.MessageTime, at.either("mime_time", "message_time"),
+		"mime_time is %s and message_time %s: a message that is slow to read ends as a fault of our own, expected less", seconds(l.MIMETime), seconds(l.MessageTime))
 	warn(l.MessageTime >= postfixContentTime, "message_time",
 		"%s is longer than Postfix waits (milter_content_timeout, %s), expected less", seconds(l.MessageTime), seconds(postfixContentTime))
 	warn(l.ReplyTime >= postfixCommandTime, "reply_time",

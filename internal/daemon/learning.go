@@ -34,7 +34,7 @@ func (d *daemon) openLearning(cfg *config.Config) {
 	}
 	limits := engine.Limits(&cfg.Limits)
 	keys := &carry.Keys{Store: d.store, Now: time.Now, Random: rand.Reader}
-	d.host.Bayes = bayes.New(d.store, bayes.Options{}) // one: its cache must hear of each lesson
+	d.host.Bayes = bayes.New(d.store, bayes.Options{Words: cfg.Limits.Words}) // one: its cache must hear of each lesson
 	d.desk = &learning.Desk{
 		Classifier: d.host.Bayes, Points: d.bayesPoints, LearnDelivered: d.learnDelivered,
 		Keys: keys, Limits: limits.MIME(), Rights: rights,
@@ -92,7 +92,12 @@ func (d *daemon) carry(ctx context.Context, keys *carry.Keys, o *pipeline.Outcom
 			v.Shift(s.Finding, s.Points)
 		}
 	}
-	return carry.Sign(key, carry.Digest(o.Message.Header, tree), v)
+	digest := carry.Digest(o.Message.Header, tree)
+	if tree.Late() { // another time more of it would be read
+		d.log.Debug("no carry field", "id", o.Message.ID, "err", "limits.mime_time is used up")
+		return ""
+	}
+	return carry.Sign(key, digest, v)
 }
 
 // atDelivery stands for the role of a message in the record of a second opinion.

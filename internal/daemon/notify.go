@@ -55,11 +55,12 @@ func needsRestart(old, now *config.Config) []string {
 	return keys
 }
 
-// startLimits are the limits of the wire and of all messages together.
+// startLimits are the limits of the wire and of all messages together, and that of Bayes,
+// which must learn and judge alike.
 func startLimits(c *config.Config) []any {
 	l := &c.Limits
 	return []any{l.MilterFrame, l.Idle, l.FrameTime, l.ReplyTime, l.MessageTime, l.Connections, l.HeaderFields, l.HeaderBytes,
-		l.FromBytes, l.Recipients, l.MemoryInflight, l.SpoolBytes}
+		l.FromBytes, l.Recipients, l.MemoryInflight, l.SpoolBytes, l.Words}
 }
 
 // startJournal is the journal but for journal.subjects, which each record asks

@@ -39,7 +39,7 @@ func (none) Decode(any) error { return nil }
 func NewEvidence(set *rules.Set, now func() time.Time) (*Evidence, error) {
 	e := &Evidence{set: set}
 	env := checks.Env{Now: now, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
-		Limits: checks.Limits{RuleTime: time.Minute, RulesTime: time.Minute}} // figures must not depend on the clock
+		Limits: checks.Limits{RuleTime: time.Minute, RulesTime: time.Minute, MIMETime: time.Minute}} // figures must not depend on the clock
 	for _, spec := range []checks.Spec{author.Spec(), header.Spec(), content.Spec(set)} {
 		c, err := spec.New(none{}, env)
 		if err != nil {
