@@ -16,7 +16,7 @@ import (
 // service; and nobody waits for another.
 func TestCrewKeepsItsMembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := crew{work: make(chan func())}
+		var c crew
 		c.keep()
 		release := make(chan struct{})
 		var running atomic.Int32
@@ -32,18 +32,18 @@ func TestCrewKeepsItsMembers(t *testing.T) {
 		}
 		close(release)
 		synctest.Wait()
-		if c.idle != crewIdle {
-			t.Errorf("%d are kept", c.idle)
+		if len(c.idle) != crewIdle {
+			t.Errorf("%d are kept", len(c.idle))
 		}
 		done := false
 		c.do(func() { done = true })
 		synctest.Wait()
-		if !done || c.idle != crewIdle {
-			t.Errorf("done %v, %d are kept", done, c.idle)
+		if !done || len(c.idle) != crewIdle {
+			t.Errorf("done %v, %d are kept", done, len(c.idle))
 		}
 		c.dismiss()
-		if c.idle != 0 {
-			t.Errorf("%d have stayed", c.idle)
+		if len(c.idle) != 0 {
+			t.Errorf("%d have stayed", len(c.idle))
 		}
 		c.dismiss()
 		c.do(func() { done = false })

@@ -95,7 +95,7 @@ type step struct {
 // of the checks' configuration at once.
 func New(o Options) (*Pipeline, error) {
 	order, err := plan(o.Specs)
-	p := &Pipeline{o: o, crew: crew{work: make(chan func())}}
+	p := &Pipeline{o: o}
 	index := map[string]int{}
 	errs := []error{err}
 	for _, spec := range order {
