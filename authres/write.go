@@ -72,10 +72,15 @@ func (f Field) appendLimited(dst []byte, limit int) []byte {
 	if len(f.Methods) == 0 {
 		return append(w.buf, "; none"...)
 	}
+	ranks := make([]int, len(f.Methods)) // by the names that are written, not those that were given
+	for i := range f.Methods {
+		var name [maxKeyword]byte
+		ranks[i] = rank(string(appendKeyword(name[:0], f.Methods[i].Method)))
+	}
 	written := 0
 	for r := range len(order) + 1 {
 		for i := range f.Methods {
-			if rank(f.Methods[i].Method) == r && written < MaxMethods {
+			if ranks[i] == r && written < MaxMethods {
 				w.method(&f.Methods[i])
 				written++
 			}

@@ -113,7 +113,7 @@ func FuzzKeyTable(f *testing.F) {
 		report := string(im.report())
 		for _, k := range s.keys.all {
 			fields := strings.SplitN(k.value, ":", 3)
-			named := slices.ContainsFunc(kd.entries, func(e entry) bool { return len(fields) == 3 && strings.Contains(e.key, fields[2]) }) // it is a name, too
+			named := slices.ContainsFunc(kd.entries, func(e entry) bool { return len(fields) == 3 && strings.Contains(e.key, strings.TrimSpace(fields[2])) }) // it is a name, too
 			if len(fields) == 3 && k.path == "" && len(fields[2]) > 20 && !named && strings.Contains(report, fields[2]) {
 				t.Fatalf("a key is printed: %s", report)
 			}

@@ -60,7 +60,11 @@ func translateRecipient(entry string) (translation, fate, string) {
 	case name == "postmaster" || name == "abuse":
 		return translation{}, notNeeded, name + " is never greylisted"
 	case domain == "":
-		return translation{"^" + regexp.QuoteMeta(user) + `(?:\+[^@]+)?@`, true}, carried, ""
+		all := "^" + regexp.QuoteMeta(user) + `(?:\+[^@]+)?@`
+		if len(all) > maxPattern {
+			return translation{}, notCarried, fmt.Sprintf("a name of %d bytes", len(user))
+		}
+		return translation{all, true}, carried, ""
 	}
 	if _, err := table.New(entry); err != nil {
 		return translation{}, notCarried, err.Error()

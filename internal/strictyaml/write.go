@@ -3,6 +3,7 @@ package strictyaml
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 )
@@ -53,9 +54,10 @@ func (n *node) yaml(origin func(Pos) string) *yaml.Node {
 			y.Style = yaml.FlowStyle
 		}
 		for i, item := range n.items {
-			// The tag makes the encoder quote a key that would be a number or a boolean; it overlooks the merge key.
+			// The tag makes the encoder quote a key that would be a number or a boolean; it overlooks the merge
+			// key, and makes a block of a key with line ends that nothing reads back.
 			k := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: n.keys[i].name}
-			if k.Value == "<<" {
+			if k.Value == "<<" || strings.Contains(k.Value, "\n") {
 				k.Style = yaml.DoubleQuotedStyle
 			}
 			y.Content = append(y.Content, k, item.yaml(origin))

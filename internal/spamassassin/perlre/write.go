@@ -333,16 +333,25 @@ func (w *writer) class(s set, fold bool) {
 		for end < 255 && s.has(byte(end+1)) {
 			end++
 		}
-		w.out.WriteString(literal(byte(c), `\[]^-&~`))
+		w.out.WriteString(inClass(byte(c)))
 		if end > c {
 			if end > c+1 {
 				w.out.WriteByte('-')
 			}
-			w.out.WriteString(literal(byte(end), `\[]^-&~`))
+			w.out.WriteString(inClass(byte(end)))
 		}
 		c = end
 	}
 	w.out.WriteByte(']')
+}
+
+// inClass writes one byte of a class. A hyphen has no backslash: the engine that backtracks
+// loses a range that ends in one.
+func inClass(c byte) string {
+	if c == '-' {
+		return `\x2d`
+	}
+	return literal(c, `\[]^&~`)
 }
 
 // literal writes one byte, those of special with a backslash.
