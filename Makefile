@@ -94,7 +94,7 @@ weights: build ## what the shipped rules hit in the development corpus and in ma
 accuracy: ## how good learning is, beside bogofilter in the same run: a table
 	@command -v bogofilter >/dev/null || { [ "$$(id -u)" = 0 ] && { echo "installing bogofilter"; apt-get -qq -o DPkg::Lock::Timeout=400 update; \
 	  DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=400 install -y --no-install-recommends bogofilter >/dev/null; }; } || true
-	@MILTERD_ACCURACY=1 $(GO) test -count=1 -timeout 20m -v -run '^Test(Accuracy|MailOfOtherYears|Poison|ImportTable)$$' ./bayes
+	@MILTERD_ACCURACY=1 $(GO) test -count=1 -timeout 40m -p 1 -v -run '^Test(Accuracy|MailOfOtherYears|Poison|ImportTable|Together)$$' ./bayes ./internal/weights
 
 integration: build ## a real Postfix and Dovecot around bin/milterd
 	@integration/install.sh

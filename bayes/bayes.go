@@ -28,7 +28,7 @@
 // messages, so what the site knows is the beginning of what the user knows, and the
 // first message that a user teaches already moves what is new in it. As long as
 // little has been learned, or only of one kind, the score is drawn to the middle, and
-// so is that of a message of whose tokens few are known. A message unlike everything
+// so is that of a message of whose words few are known. A message unlike everything
 // learned has a probability near one half.
 //
 // # Learning can be undone

@@ -3,7 +3,6 @@ package bayes
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -67,22 +66,18 @@ func withoutTransport(raw []byte) []byte {
 	return append(append(kept, '\n'), body...)
 }
 
-// deal shuffles the mail and deals it into folds; messages with one body come into
-// one fold, so that nothing is tested that was taught.
+// deal shuffles the mail and deals it into folds, see [mailboxtest.Deal].
 func deal(all []*mail, folds int, seed uint64) {
 	slices.SortStableFunc(all, func(a, b *mail) int { return cmp.Compare(a.order, b.order) }) // however it was dealt before
-	random := rand.New(rand.NewPCG(seed, 0))
-	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	where := map[[32]byte]int{}
-	for _, m := range all {
-		_, body, _ := bytes.Cut(m.raw, []byte("\n\n"))
-		sum := sha256.Sum256(bytes.Join(bytes.Fields(body), nil))
-		fold, known := where[sum]
-		if !known {
-			fold = random.IntN(folds)
-			where[sum] = fold
-		}
-		m.fold = fold
+	before := slices.Clone(all)
+	bodies := make([][]byte, len(all))
+	for i, m := range all {
+		_, bodies[i], _ = bytes.Cut(m.raw, []byte("\n\n"))
+	}
+	order, fold := mailboxtest.Deal(bodies, folds, seed)
+	for to, from := range order {
+		all[to] = before[from]
+		all[to].fold = fold[from]
 	}
 }
 

@@ -64,7 +64,7 @@ const (
 )
 
 // version of the tokenizer: a lesson can only be taken back by the one that took it in.
-const version = 2
+const version = 3
 
 // Record is what the store keeps of a lesson, so that it is not learned twice and can
 // be taken back.

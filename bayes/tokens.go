@@ -21,6 +21,7 @@ const (
 	inLinks               // hosts, paths
 	inFacts               // structure, oddities
 	inNames               // which header fields there are
+	inForm                // how it is written, and what fields are beside each other, see form.go
 	places
 )
 
@@ -91,6 +92,7 @@ func (s *secret) tokens(m Message, most int) (tokens []Token, cut bool) {
 	t.structure(m.Tree)
 	t.facts(facts)
 	t.one(inFacts, "length", strconv.Itoa(bits.Len(uint(len(visible)))))
+	t.measures(visible)
 	t.links(m.Tree) // before the text, which may fill what there is room for
 	left := maxTextWords
 	for w := range words(visible) {
@@ -171,6 +173,7 @@ func (t *tokenizer) header(h *message.Header) {
 		}
 	}
 	t.messageID(h.Text("Message-ID"))
+	t.comparisons(h, author)
 	for i := range h.Fields[:min(len(h.Fields), maxFields)] {
 		f := &h.Fields[i]
 		name := strings.ToLower(f.Name)

@@ -16,8 +16,9 @@ const (
 	doubt = 0.1
 	// telltale is how far from one half a token must be to have a say.
 	telltale = 0.40
-	// placeDoubt is how many silent tokens each place of a message has beside its own.
-	placeDoubt = 0.5
+	// placeDoubt is as how much log odds of tokens that say nothing each place of a
+	// message has beside its own.
+	placeDoubt = 1
 	// background is how many messages of no class each class is mixed with, so that a
 	// class of which little was learned claims no word for itself, and one of which
 	// nothing was learned, none at all.
@@ -122,27 +123,32 @@ func (k *known) assurance() float64 {
 	return (fewer + firstSteps) / (fewer + enough)
 }
 
-// familiar is the share of the tokens that somebody has taught. A message that is
-// made of other words than those that were learned is judged by the few that are
-// known, which are hardly typical of it: its score counts that much less.
+// familiar is the share of the message's words that somebody has taught. A message
+// that is made of other words than those that were learned is judged by the few that
+// are known, which are hardly typical of it: its score counts that much less. How a
+// message is built and written is known of each, and makes none familiar.
 func (k *known) familiar(tokens []Token) float64 {
-	n := 0
+	n, all := 0, 0
 	for i := range tokens {
-		if k.site[i] != (numbers{}) || k.user != nil && k.user[i] != (numbers{}) {
+		switch tokens[i].place {
+		case inFacts, inNames, inForm:
+			continue
+		}
+		if all++; k.site[i] != (numbers{}) || k.user != nil && k.user[i] != (numbers{}) {
 			n++
 		}
 	}
-	return float64(n) / float64(max(len(tokens), 1))
+	return float64(n) / float64(max(all, 1))
 }
 
 // weigh returns the probability that the message is spam, and the clues, the
 // strongest first.
 func (k *known) weigh(tokens []Token) (probability float64, clues []Clue) {
-	var count [places]float64
+	var said [places]float64 // log odds of both signs
 	weights := make([]float64, len(tokens))
 	for i := range tokens {
 		if weights[i] = k.belief(i); weights[i] != 0 {
-			count[tokens[i].place]++
+			said[tokens[i].place] += math.Abs(weights[i])
 		}
 	}
 	assurance, share := k.assurance()*k.familiar(tokens), weightShare/spread(tokens)
@@ -151,7 +157,8 @@ func (k *known) weigh(tokens []Token) (probability float64, clues []Clue) {
 	for i := range tokens {
 		w := share * k.weight(i)
 		if weights[i] != 0 {
-			w += weights[i] / (count[tokens[i].place] + placeDoubt)
+			// A mean in which the stronger belief counts for more.
+			w += weights[i] * math.Abs(weights[i]) / (said[tokens[i].place] + placeDoubt)
 		}
 		if weights[i] = w; w != 0 {
 			score += w

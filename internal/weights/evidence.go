@@ -58,12 +58,29 @@ func (e *Evidence) Sample(ctx context.Context, name string, raw []byte, spam boo
 		return Sample{}, err
 	}
 	defer m.Body.Release()
-	counts := map[string]float64{}
-	for _, c := range e.checks {
-		res, err := c.Run(ctx, &checks.Input{Message: m})
-		if err != nil {
-			return Sample{}, err
+	results, err := run(ctx, e.checks, m)
+	if err != nil {
+		return Sample{}, err
+	}
+	return e.sample(name, results, spam), nil
+}
+
+// run returns what checks find in a message.
+func run(ctx context.Context, all []checks.Check, m *message.Message) ([]checks.Result, error) {
+	results := make([]checks.Result, len(all))
+	for i, c := range all {
+		var err error
+		if results[i], err = c.Run(ctx, &checks.Input{Message: m}); err != nil {
+			return nil, err
 		}
+	}
+	return results, nil
+}
+
+// sample is what the rules make of results.
+func (e *Evidence) sample(name string, results []checks.Result, spam bool) Sample {
+	counts := map[string]float64{}
+	for _, res := range results {
 		for _, f := range res.Findings {
 			counts[f.Name] = max(1, f.Value)
 		}
@@ -87,7 +104,7 @@ func (e *Evidence) Sample(ctx context.Context, name string, raw []byte, spam boo
 		s.Hits = append(s.Hits, hit)
 	}
 	slices.Sort(s.Hits)
-	return s, nil
+	return s
 }
 
 // parse makes a message of a file.

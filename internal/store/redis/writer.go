@@ -95,7 +95,7 @@ func (s *Store) batch(space string, ops []store.Op) (*batch, error) {
 		case store.KindPut:
 			b.args = append(b.args, "p", end(now, o.TTL), life(o.TTL), o.Value)
 		case store.KindAdd:
-			b.args = append(b.args, "a", end(now, o.TTL), life(o.TTL), len(o.Deltas))
+			b.args = append(b.args, "a", endAt(now, o.TTL), life(o.TTL), len(o.Deltas))
 			for _, d := range o.Deltas {
 				b.args = append(b.args, d)
 			}
@@ -108,11 +108,15 @@ func (s *Store) batch(space string, ops []store.Op) (*batch, error) {
 
 // end is the moment of a record's end as the record tells it.
 func end(now time.Time, ttl time.Duration) []byte {
-	var e [endBytes]byte
-	if ttl > 0 {
-		binary.BigEndian.PutUint64(e[:], uint64(cmp.Or(now.UnixMilli()+ttl.Milliseconds(), 1))) // 0 would be for ever
+	return binary.BigEndian.AppendUint64(make([]byte, 0, endBytes), uint64(endAt(now, ttl)))
+}
+
+// endAt is that moment in milliseconds, 0 for never.
+func endAt(now time.Time, ttl time.Duration) int64 {
+	if ttl <= 0 {
+		return 0
 	}
-	return e[:]
+	return cmp.Or(now.UnixMilli()+ttl.Milliseconds(), 1) // 0 would be for ever
 }
 
 // life is how long the server keeps a record.

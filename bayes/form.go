@@ -1,0 +1,80 @@
+package bayes
+
+import (
+	"math/bits"
+	"strconv"
+	"strings"
+
+	"milterd/message"
+	"milterd/mime"
+)
+
+// measured bounds the bytes of a text that are measured.
+const measured = 32 << 10
+
+// measures adds how a text is written, whatever it says: the share of capitals among
+// its letters, that of exclamation marks, and how long its lines are.
+func (t *tokenizer) measures(visible string) {
+	visible = visible[:min(len(visible), measured)]
+	var upper, lower, marks, lines int
+	for i := range len(visible) {
+		switch c := visible[i]; {
+		case 'a' <= c && c <= 'z':
+			lower++
+		case 'A' <= c && c <= 'Z':
+			upper++
+		case c == '\n':
+			lines++
+		case c == '!':
+			marks++
+		}
+	}
+	t.one(inForm, "twentieths in capitals", strconv.Itoa(20*upper/max(upper+lower, 1)))
+	t.one(inForm, "exclamation marks in 500", strconv.Itoa(min(500*marks/max(len(visible), 1), 10)))
+	t.one(inForm, "bits of a line's length", strconv.Itoa(bits.Len(uint(len(visible)/max(lines, 1)))))
+}
+
+// comparisons adds what fields of the header are beside each other: whether the hosts
+// in them belong together, and whether what says that it is an answer is one.
+func (t *tokenizer) comparisons(h *message.Header, author message.Author) {
+	from := ""
+	if len(author.Addresses) > 0 {
+		from = author.Addresses[0].Domain.String()
+	}
+	id, to := hostIn(h.Text("Message-ID")), hostIn(h.Text("To"))
+	t.one(inForm, "message-id beside from", beside(id, from))
+	t.one(inForm, "message-id beside to", beside(id, to))
+	t.one(inForm, "reply-to beside from", beside(hostIn(h.Text("Reply-To")), from))
+	t.one(inForm, "sender beside from", beside(hostIn(h.Text("Sender")), from))
+	t.one(inForm, "to beside from", beside(to, from))
+	subject := h.Text("Subject")
+	says, answers := len(subject) >= 3 && strings.EqualFold(subject[:3], "re:"), h.Count("In-Reply-To")+h.Count("References") > 0
+	t.one(inForm, "answer", "says "+strconv.FormatBool(says)+", is "+strconv.FormatBool(answers))
+}
+
+// hostIn returns the host behind the last @ of a field, in lower case, "" for none.
+func hostIn(value string) string {
+	at := strings.LastIndexByte(value, '@')
+	if at < 0 {
+		return ""
+	}
+	host := value[at+1:]
+	if end := strings.IndexAny(host, "> \t,;)\""); end >= 0 {
+		host = host[:end]
+	}
+	return strings.ToLower(host[:min(len(host), 255)])
+}
+
+// beside says how two hosts belong together: they are the same, of one registered
+// domain, or strangers; or one of them is not there.
+func beside(a, b string) string {
+	switch {
+	case a == "" || b == "":
+		return "missing"
+	case a == b:
+		return "same"
+	case (&mime.URL{Host: a}).Domain() == (&mime.URL{Host: b}).Domain():
+		return "related"
+	}
+	return "other"
+}
