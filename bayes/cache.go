@@ -17,8 +17,8 @@ const cacheLife = 10 * time.Second
 // entry.
 type cache struct {
 	mask    uint64
+	mu      sync.RWMutex // guards entries: taken once for all tokens of a message
 	entries []entry
-	locks   [64]sync.Mutex
 	// learned counts lessons. Numbers that were read before one and come after it
 	// are not taken up.
 	learned atomic.Uint64
@@ -39,18 +39,16 @@ func newCache(size int) *cache {
 	return &cache{mask: uint64(size - 1), entries: make([]entry, size)}
 }
 
-func (c *cache) at(s scope, id uint64) (*entry, *sync.Mutex) {
-	i := (id ^ uint64(s)*0x9e3779b97f4a7c15) & c.mask
-	return &c.entries[i], &c.locks[i%uint64(len(c.locks))]
+func (c *cache) at(s scope, id uint64) *entry {
+	return &c.entries[(id^uint64(s)*0x9e3779b97f4a7c15)&c.mask]
 }
 
+// get returns the numbers of a token. The caller holds mu, as for put.
 func (c *cache) get(s scope, id uint64, now int64) (n numbers, ok bool) {
 	if c.entries == nil {
 		return numbers{}, false
 	}
-	e, lock := c.at(s, id)
-	lock.Lock()
-	defer lock.Unlock()
+	e := c.at(s, id)
 	if e.scope == s && e.id == id && now < e.until && e.until <= now+cacheLife.Milliseconds() {
 		return e.numbers, true
 	}
@@ -59,14 +57,8 @@ func (c *cache) get(s scope, id uint64, now int64) (n numbers, ok bool) {
 
 // put takes numbers up that were read when learned was as given.
 func (c *cache) put(s scope, id uint64, n numbers, now int64, learned uint64) {
-	if c.entries == nil {
-		return
-	}
-	e, lock := c.at(s, id)
-	lock.Lock()
-	defer lock.Unlock()
-	if c.learned.Load() == learned {
-		*e = entry{s, id, now + cacheLife.Milliseconds(), n}
+	if c.entries != nil && c.learned.Load() == learned {
+		*c.at(s, id) = entry{s, id, now + cacheLife.Milliseconds(), n}
 	}
 }
 
@@ -76,12 +68,11 @@ func (c *cache) forget(s scope, tokens []Token) {
 	if c.entries == nil {
 		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for i := range tokens {
-		e, lock := c.at(s, tokens[i].ID)
-		lock.Lock()
-		if e.scope == s && e.id == tokens[i].ID {
+		if e := c.at(s, tokens[i].ID); e.scope == s && e.id == tokens[i].ID {
 			*e = entry{}
 		}
-		lock.Unlock()
 	}
 }

@@ -55,12 +55,17 @@ func (c *Classifier) recall(ctx context.Context, user scope, tokens []Token) (*k
 	now, learned := c.now().UnixMilli(), c.cache.learned.Load()
 	found := make([]numbers, len(scopes)*len(tokens))
 	missing := make([]int, 0, len(found))
-	for i := range found {
-		n, ok := c.cache.get(scopes[i/len(tokens)], tokens[i%len(tokens)].ID, now)
-		if found[i] = n; !ok {
-			missing = append(missing, i)
+	c.cache.mu.RLock()
+	for at, s := range scopes {
+		for i := range tokens {
+			n, ok := c.cache.get(s, tokens[i].ID, now)
+			if !ok {
+				missing = append(missing, at*len(tokens)+i)
+			}
+			found[at*len(tokens)+i] = n
 		}
 	}
+	c.cache.mu.RUnlock()
 	keys := make([][]byte, 0, len(scopes)+len(missing))
 	for _, s := range scopes {
 		keys = append(keys, totalsKey(s))
@@ -75,6 +80,8 @@ func (c *Classifier) recall(ctx context.Context, user scope, tokens []Token) (*k
 	if err != nil {
 		return nil, fmt.Errorf("bayes: %w", err)
 	}
+	c.cache.mu.Lock()
+	defer c.cache.mu.Unlock()
 	for j, i := range missing {
 		found[i] = numbersOf(values[len(scopes)+j])
 		c.cache.put(scopes[i/len(tokens)], tokens[i%len(tokens)].ID, found[i], now, learned)
