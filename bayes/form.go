@@ -37,9 +37,9 @@ func (t *tokenizer) measures(visible string) {
 // comparisons adds what fields of the header are beside each other: whether the hosts
 // in them belong together, and whether what says that it is an answer is one.
 func (t *tokenizer) comparisons(h *message.Header, author message.Author) {
-	from := ""
+	from := host{}
 	if len(author.Addresses) > 0 {
-		from = author.Addresses[0].Domain.String()
+		from = hostOf(author.Addresses[0].Domain.String())
 	}
 	id, to := hostIn(h.Text("Message-ID")), hostIn(h.Text("To"))
 	t.one(inForm, "message-id beside from", beside(id, from))
@@ -52,28 +52,38 @@ func (t *tokenizer) comparisons(h *message.Header, author message.Author) {
 	t.one(inForm, "answer", "says "+strconv.FormatBool(says)+", is "+strconv.FormatBool(answers))
 }
 
-// hostIn returns the host behind the last @ of a field, in lower case, "" for none.
-func hostIn(value string) string {
+// host is one with its registered domain.
+type host struct{ name, domain string }
+
+func hostOf(name string) host {
+	if name == "" {
+		return host{}
+	}
+	return host{name, (&mime.URL{Host: name}).Domain()}
+}
+
+// hostIn returns the host behind the last @ of a field, in lower case.
+func hostIn(value string) host {
 	at := strings.LastIndexByte(value, '@')
 	if at < 0 {
-		return ""
+		return host{}
 	}
-	host := value[at+1:]
-	if end := strings.IndexAny(host, "> \t,;)\""); end >= 0 {
-		host = host[:end]
+	name := value[at+1:]
+	if end := strings.IndexAny(name, "> \t,;)\""); end >= 0 {
+		name = name[:end]
 	}
-	return strings.ToLower(host[:min(len(host), 255)])
+	return hostOf(strings.ToLower(name[:min(len(name), 255)]))
 }
 
 // beside says how two hosts belong together: they are the same, of one registered
 // domain, or strangers; or one of them is not there.
-func beside(a, b string) string {
+func beside(a, b host) string {
 	switch {
-	case a == "" || b == "":
+	case a.name == "" || b.name == "":
 		return "missing"
-	case a == b:
+	case a.name == b.name:
 		return "same"
-	case (&mime.URL{Host: a}).Domain() == (&mime.URL{Host: b}).Domain():
+	case a.domain == b.domain:
 		return "related"
 	}
 	return "other"
