@@ -54,7 +54,7 @@ func (c *dkimGenkeyCmd) Run(g *globals) error {
 	made := state.Keys[len(state.Keys)-len(wishes):]
 	for i := range made {
 		verb := "made"
-		if info, err := os.Stat(made[i].Path); err == nil && info.ModTime().Before(start) {
+		if info, err := os.Stat(made[i].Path); err == nil && info.ModTime().Before(start.Add(-kernelTick)) {
 			verb = "took the key that was there:"
 		}
 		fmt.Fprintf(g.stdout, "%s %s (%s)\n", verb, made[i].Path, describe(&made[i]))
@@ -71,6 +71,10 @@ func (c *dkimGenkeyCmd) Run(g *globals) error {
 	}
 	return nil
 }
+
+// kernelTick is how far the time of a new file may be behind the clock: the kernel takes
+// that of its last tick.
+const kernelTick = 20 * time.Millisecond
 
 // configuredDirectories are those of managed keys that the configuration names.
 func configuredDirectories(cfg *config.Config) (all []string) {
