@@ -128,6 +128,9 @@ func (c *Conn) negotiate(data []byte) error {
 	c.version = min(offer.version, ProtocolVersion)
 	c.actions = c.srv.Actions & offer.actions & AllActions &^ wire.OptSetSymList
 	c.protocol = c.srv.Protocol & offer.protocol
+	if also := c.srv.AlsoWanted; also != nil {
+		c.protocol |= also() & offer.protocol
+	}
 	if c.busy {
 		c.protocol &^= wire.OptNoConnect | wire.OptNoConnReply
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	wire "github.com/emersion/go-milter"
+
+	"milterd/internal/crew"
 )
 
 const (
@@ -34,9 +36,10 @@ type Server struct {
 	// can be asked for), and again for each CONNECT after a QUIT_NC.
 	NewSession func(c *Conn) Session
 
-	Actions  wire.OptAction          // edits wanted; asked for as far as the MTA offers them
-	Protocol wire.OptProtocol        // NO_*, NR_*, SKIP, RCPT_REJ, LEADSPC wanted; the same
-	Macros   map[wire.Stage][]string // macros wanted by stage, asked for where SETSYMLIST is offered
+	Actions    wire.OptAction          // edits wanted; asked for as far as the MTA offers them
+	Protocol   wire.OptProtocol        // NO_*, NR_*, SKIP, RCPT_REJ, LEADSPC wanted; the same
+	AlsoWanted func() wire.OptProtocol // asked at each negotiation for more of them; optional
+	Macros     map[wire.Stage][]string // macros wanted by stage, asked for where SETSYMLIST is offered
 
 	IdleTime      time.Duration // silence between frames, 600 s: longer than Postfix lets its client be silent
 	FrameTime     time.Duration // for a frame that did not come whole, and from accept to negotiation, 30 s
@@ -63,6 +66,7 @@ type Server struct {
 	closing   chan struct{}       // closed by Shutdown
 	panics    map[string]struct{} // sites whose stack was logged
 	running   sync.WaitGroup
+	crew      crew.Crew // of the connections that Serve accepts
 }
 
 // Hooks are told what happens, for metrics. All are optional, must be quick and
@@ -179,7 +183,7 @@ func permanent(err error) bool {
 // start takes a connection in, or turns it away, and runs it.
 func (s *Server) start(ctx context.Context, nc net.Conn, listener string) {
 	if c := s.admit(ctx, nc, listener); c != nil {
-		go s.run(c)
+		s.crew.Do(func() { s.run(c) })
 	}
 }
 
@@ -329,6 +333,7 @@ func (s *Server) addListener(l net.Listener) bool {
 		return false
 	}
 	s.listeners[l] = struct{}{}
+	s.crew.Keep()
 	return true
 }
 
@@ -336,5 +341,8 @@ func (s *Server) dropListener(l net.Listener) {
 	l.Close()
 	s.mu.Lock()
 	delete(s.listeners, l)
+	if len(s.listeners) == 0 {
+		s.crew.Dismiss() // who is at work leaves when the connection ends
+	}
 	s.mu.Unlock()
 }

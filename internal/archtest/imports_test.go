@@ -24,7 +24,8 @@ var protocols = []string{"spf", "dkim", "dmarc", "arc"}
 var house = []room{
 	// What everything stands on. These know nothing of each other.
 	{"message", nil},
-	{"milter", nil},
+	{"internal/crew", nil}, // goroutines that stay
+	{"milter", []string{"internal/crew"}},
 	{"internal/strictyaml", nil}, // YAML with positions, for config and rules
 	{"internal/dns", nil},
 	{"internal/match", nil},
@@ -74,7 +75,7 @@ var house = []room{
 
 	// The machinery: pipeline runs checks, bridge joins it to the wire, engine makes
 	// both of a configuration, journal keeps what came out.
-	{"internal/pipeline", []string{"checks", "scoring", "authres", "message"}},
+	{"internal/pipeline", []string{"internal/crew", "checks", "scoring", "authres", "message"}},
 	{"internal/bridge", []string{"milter", "internal/pipeline", "checks", "message"}},
 	{"internal/journal", []string{"internal/pipeline", "checks", "authres", "message"}},
 	{"internal/engine", []string{"internal/config", "internal/strictyaml", "internal/table", "internal/dns", "internal/store", "internal/store/*", "internal/pipeline",

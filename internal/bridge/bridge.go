@@ -64,6 +64,12 @@ func (b *Bridge) Configure(s *milter.Server) {
 	// command; a recipient can be refused, and the body can be skipped.
 	s.Protocol = wire.OptNoData | wire.OptNoUnknown | wire.OptSkip | wire.OptRcptRej | wire.OptHeaderLeadingSpace |
 		wire.OptNoHeloReply | wire.OptNoHeaderReply | wire.OptNoEOHReply
+	s.AlsoWanted = func() wire.OptProtocol {
+		if !b.o.Pipeline().ReadsBody() {
+			return 0 // the reply is SKIP
+		}
+		return wire.OptNoBodyReply // what goes wrong with the body is said at its end
+	}
 	s.Macros = map[wire.Stage][]string{
 		wire.StageConnect:  {"j", "{client_ptr}", "{daemon_name}"},
 		wire.StageHelo:     {"{tls_version}", "{cipher}"},

@@ -196,13 +196,14 @@ type running func(ctx context.Context, in *checks.Input) (checks.Result, error)
 
 func (f running) Run(ctx context.Context, in *checks.Input) (checks.Result, error) { return f(ctx, in) }
 
+// A body is not answered piece by piece, so there is its end for what went wrong with it.
 func TestOutOfSpool(t *testing.T) {
 	body := strings.Repeat(strings.Repeat("x", 70)+"\n", 10_000)
 	for _, size := range []int64{100_000, 400_000} { // not even what is in memory fits; some of it does
 		b := newBed(t, []checks.Spec{checktest.Clean("content", checks.Message)}, func(o *Options) { o.Files = message.NewBudget(size) })
 		c := b.greet(stranger())
 		answer, out := b.send(c, to("ann@here.test"), plain+body)
-		if out != nil || answer.Stage != "body" || !strings.HasPrefix(answer.Reply.SMTP(), "451 4.3.1 ") {
+		if out != nil || answer.Stage != "eom" || !strings.HasPrefix(answer.Reply.SMTP(), "451 4.3.1 ") {
 			t.Errorf("%d: %s at %s", size, answer.Reply, answer.Stage)
 		}
 		if b.limits() != "spool_bytes" {

@@ -79,7 +79,7 @@ func (t *transaction) refuse(ctx context.Context, out *pipeline.Outcome) {
 		t.b.o.Report(out)
 	}
 	run := t.run
-	t.b.after.Go(func() { run.Record(context.WithoutCancel(ctx), out) })
+	t.afterwards(func() { run.Record(context.WithoutCancel(ctx), out) })
 }
 
 func (t *transaction) endOfHeader(queueID string) {
@@ -160,11 +160,20 @@ func (t *transaction) end(ctx context.Context, queueID string) milter.Response {
 	out := t.run.Finish(ctx, t.m)
 	t.b.o.Report(out)
 	decided = true
-	t.b.after.Go(func() {
+	t.afterwards(func() {
 		t.run.Record(context.WithoutCancel(ctx), out)
 		t.close()
 	})
 	return response(out)
+}
+
+// afterwards runs f while the reply goes out. The bridge waits for it when it is closed.
+func (t *transaction) afterwards(f func()) {
+	t.b.after.Add(1)
+	t.run.Beside(func() {
+		defer t.b.after.Done()
+		f()
+	})
 }
 
 // takeTurn waits until there is memory for what checks make of a long body: the file

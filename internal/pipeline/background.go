@@ -49,7 +49,7 @@ func (p *Pipeline) Start() {
 	if b.cancel != nil || b.stopped {
 		return
 	}
-	p.crew.keep()
+	p.crew.Keep()
 	ctx, cancel := context.WithCancel(context.Background())
 	b.cancel = cancel
 	for _, st := range p.steps {
@@ -78,6 +78,6 @@ func (p *Pipeline) Stop() {
 	if b.cancel != nil {
 		b.cancel()
 		b.running.Wait()
-		p.crew.dismiss()
+		p.crew.Dismiss()
 	}
 }

@@ -152,6 +152,9 @@ func (r *Run) seal(ctx context.Context, o *Outcome) []message.Edit {
 	return edits
 }
 
+// Beside runs f in a goroutine of the pipeline, and does not wait for it.
+func (r *Run) Beside(f func()) { r.p.crew.Do(f) }
+
 // Record lets the checks that learn remember the message. It is called after
 // the reply and cannot change it, and takes MessageTime at most.
 func (r *Run) Record(ctx context.Context, o *Outcome) {

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"milterd/checks"
+	"milterd/internal/crew"
 	"milterd/message"
 	"milterd/scoring"
 )
@@ -71,7 +72,7 @@ type Options struct {
 type Pipeline struct {
 	o     Options
 	steps []*step
-	crew  crew
+	crew  crew.Crew
 
 	mu      sync.Mutex
 	running int           // checks under way

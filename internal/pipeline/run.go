@@ -130,7 +130,7 @@ func (r *Run) start(phase checks.Phase, m *message.Message, rcpt *message.Recipi
 // begin starts a task. It goes on once deps are done.
 func (r *Run) begin(t *task, deps []*task) {
 	r.p.count(1)
-	r.p.crew.do(func() { r.do(t, deps) })
+	r.p.crew.Do(func() { r.do(t, deps) })
 }
 
 // do runs one check, whatever it does.

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,48 +10,6 @@ import (
 	"milterd/checks"
 	"milterd/checks/checktest"
 )
-
-// Who has done his work is there for the next function, until the pipeline is out of
-// service; and nobody waits for another.
-func TestCrewKeepsItsMembers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var c crew
-		c.keep()
-		release := make(chan struct{})
-		var running atomic.Int32
-		for range crewIdle + 10 {
-			c.do(func() {
-				running.Add(1)
-				<-release
-			})
-		}
-		synctest.Wait()
-		if n := running.Load(); n != crewIdle+10 {
-			t.Errorf("%d functions run, all of them may wait for each other", n)
-		}
-		close(release)
-		synctest.Wait()
-		if len(c.idle) != crewIdle {
-			t.Errorf("%d are kept", len(c.idle))
-		}
-		done := false
-		c.do(func() { done = true })
-		synctest.Wait()
-		if !done || len(c.idle) != crewIdle {
-			t.Errorf("done %v, %d are kept", done, len(c.idle))
-		}
-		c.dismiss()
-		if len(c.idle) != 0 {
-			t.Errorf("%d have stayed", len(c.idle))
-		}
-		c.dismiss()
-		c.do(func() { done = false })
-		synctest.Wait() // and the bubble sees to it that nobody is left
-		if done {
-			t.Error("not done when nobody is kept")
-		}
-	})
-}
 
 // What a check sees of its time limit is what [context.WithTimeout] would show.
 func TestDeadlined(t *testing.T) {
