@@ -270,7 +270,8 @@ func (p *Part) contentBy(w *watch) ([]byte, Facts) {
 //
 // The text of all parts together is bounded by Limits.TextBytes, counted in
 // bytes before charsets are decoded and in the order of the message, so that
-// what is cut does not depend on who reads first. Text of a part for which
+// what is cut does not depend on who reads first. Of a file ([Part.IsFile]) it is the
+// first 64 KiB at most, and that is no finding. Text of a part for which
 // IsText is false is empty. Safe for concurrent use.
 func (p *Part) Text() (string, Facts) {
 	p.textOnce.Do(func() {

@@ -30,6 +30,9 @@ type extent struct{ from, to int }
 // message.
 const FileText = 16 << 10
 
+// fileBytes is how much of it is decoded: more than FileText, whatever the charset.
+const fileBytes = 4 * FileText
+
 // IsFile says whether a text is to be opened rather than read: an attachment that is
 // no page, or a table, a calendar, a card.
 func (p *Part) IsFile() bool {

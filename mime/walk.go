@@ -195,6 +195,9 @@ func (w *walker) reserveText(p *Part) {
 	if p.Encoding == Base64 {
 		want = want/4*3 + 3
 	}
+	if p.IsFile() {
+		want = min(want, fileBytes)
+	}
 	p.textBytes = min(want, w.textBytes)
 	w.textBytes -= p.textBytes
 	if p.textBytes < want {

@@ -2,6 +2,7 @@ package mime_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -243,6 +244,32 @@ func TestTextBudget(t *testing.T) {
 		}
 		if tree.Parts[1].Facts.Has(mime.LimitText) || !tree.Parts[2].Facts.Has(mime.LimitText) || !tree.Parts[3].Facts.Has(mime.LimitText) {
 			t.Errorf("facts %v", tree.Facts)
+		}
+	}
+}
+
+// Of a long file only the beginning is text. What comes after it does not go without
+// for it, and the content is there whole.
+func TestTextOfFiles(t *testing.T) {
+	const size = 300_000
+	table := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("a,b\n"), size/4))
+	for header, want := range map[string]int{
+		"Content-Type: text/csv":                                            4 * mime.FileText,
+		"Content-Type: text/plain\nContent-Disposition: attachment":         4 * mime.FileText,
+		"Content-Type: text/plain":                                          100_000,
+		"Content-Type: text/html; name=a.html\nContent-Disposition: inline": 100_000,
+	} {
+		message := []byte(mixed + "--b\n" + header + "\nContent-Transfer-Encoding: base64\n\n" + table + "\n--b\n\nthe letter\n--b--\n")
+		tree := mime.WalkMessage(message, mime.Limits{TextBytes: 100_000})
+		text, _ := tree.Parts[1].Text()
+		if cut := tree.Parts[1].Facts.Has(mime.LimitText); len(text) != want || cut != (want == 100_000) {
+			t.Errorf("%s: %d bytes of text, want %d; cut %v", header, len(text), want, cut)
+		}
+		if content, _ := tree.Parts[1].Content(); len(content) != size {
+			t.Errorf("%s: %d bytes of content", header, len(content))
+		}
+		if visible, _ := tree.VisibleText(); strings.Contains(visible, "the letter") != (want < 100_000) {
+			t.Errorf("%s: %d bytes are visible", header, len(visible))
 		}
 	}
 }

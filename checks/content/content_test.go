@@ -222,7 +222,7 @@ func TestLimits(t *testing.T) {
 		for i := range 10 {
 			fmt.Fprintf(&b, "  - {name: R%d, body: {match: early}}\n", i)
 		}
-		c := newCheckWith(t, mustLoad(t, b.String()), checks.Limits{RuleTime: time.Minute, RulesTime: 5 * time.Second}, ticking(time.Second))
+		c := newCheckWith(t, mustLoad(t, b.String()), checks.Limits{RuleTime: time.Minute, RulesTime: 4 * time.Second}, ticking(time.Second))
 		m := newMessage(t, nil, []byte("early"))
 		want := []string{`R0 "early"`, `R1 "early"`, `R2 "early"`, `R3 "early"`, `R4 "early"`, "RULES_TIME not finished: R5, R6, R7, R8, R9"}
 		for range 2 { // time used up for one message is not so for the next

@@ -159,7 +159,7 @@ func TestLimits(t *testing.T) {
 		}
 	})
 	t.Run("all together", func(t *testing.T) {
-		r := NewRun(Limits{All: 2 * time.Second}, ticking(time.Second))
+		r := NewRun(Limits{All: time.Second}, ticking(time.Second))
 		set.Match(r, "abcd")
 		set.Match(r, "abcd")
 		if want := []Hit{{0, "a", 1}, {1, "b", 1}}; !slices.Equal(r.Hits, want) {
