@@ -102,8 +102,8 @@ type Options struct {
 	// before are not taken up until old ones have expired. 0: one million, about
 	// 100 MB of a bolt file.
 	MaxTokens int64
-	// CacheTokens is how many tokens are kept in memory, at 40 bytes each, rounded up
-	// to a power of two. 0: 65536, 2.6 MiB; below 0: none.
+	// CacheTokens is how many tokens are kept in memory, at 32 bytes each, rounded up
+	// to a power of two. 0: 131072, 4 MiB; below 0: none.
 	CacheTokens int
 	// Words is how many words of a message are looked at, header, names and links included. 0: 20,000,
 	// which is next to all that the bounds on each of these let through.
@@ -147,7 +147,7 @@ func New(s Store, o Options) *Classifier {
 	}
 	size := o.CacheTokens
 	if size == 0 {
-		size = 1 << 16
+		size = 1 << 17
 	}
 	c.cache = newCache(size)
 	return c

@@ -13,7 +13,7 @@ const cacheLife = 10 * time.Second
 
 // cache holds the numbers of hot tokens, also of those that the store does not have:
 // words that every message contains are looked up once in ten seconds. It is a table
-// of a fixed size in which a newcomer takes the place of who is there; 48 bytes an
+// of a fixed size in which a newcomer takes the place of who is there; 32 bytes an
 // entry.
 type cache struct {
 	mask    uint64
@@ -24,12 +24,19 @@ type cache struct {
 	learned atomic.Uint64
 }
 
+// entry is what is known of a token.
 type entry struct {
-	scope scope
-	id    uint64
-	until int64 // milliseconds since 1970; 0 is an empty entry
-	numbers
+	key    uint64
+	weight int64
+	spam   uint32
+	ham    uint32
+	until  uint32 // see tick; 0 is an empty entry
 }
+
+// tick is a point in time in tenths of a second, which come around after 13 years.
+func tick(milliseconds int64) uint32 { return uint32(milliseconds / 100) }
+
+const ticksOfLife = uint32(cacheLife / (100 * time.Millisecond))
 
 func newCache(size int) *cache {
 	if size < 0 {
@@ -39,18 +46,18 @@ func newCache(size int) *cache {
 	return &cache{mask: uint64(size - 1), entries: make([]entry, size)}
 }
 
-func (c *cache) at(s scope, id uint64) *entry {
-	return &c.entries[(id^uint64(s)*0x9e3779b97f4a7c15)&c.mask]
-}
+// keyOf makes one number of two that are both hashes under a key of ours.
+func keyOf(s scope, id uint64) uint64 { return id ^ uint64(s)*0x9e3779b97f4a7c15 }
 
 // get returns the numbers of a token. The caller holds mu, as for put.
 func (c *cache) get(s scope, id uint64, now int64) (n numbers, ok bool) {
 	if c.entries == nil {
 		return numbers{}, false
 	}
-	e := c.at(s, id)
-	if e.scope == s && e.id == id && now < e.until && e.until <= now+cacheLife.Milliseconds() {
-		return e.numbers, true
+	key := keyOf(s, id)
+	e := &c.entries[key&c.mask]
+	if left := e.until - tick(now); e.key == key && left-1 < ticksOfLife {
+		return numbers{e.spam, e.ham, e.weight}, true
 	}
 	return numbers{}, false
 }
@@ -58,7 +65,8 @@ func (c *cache) get(s scope, id uint64, now int64) (n numbers, ok bool) {
 // put takes numbers up that were read when learned was as given.
 func (c *cache) put(s scope, id uint64, n numbers, now int64, learned uint64) {
 	if c.entries != nil && c.learned.Load() == learned {
-		*c.at(s, id) = entry{s, id, now + cacheLife.Milliseconds(), n}
+		key := keyOf(s, id)
+		c.entries[key&c.mask] = entry{key, n.weight, n.spam, n.ham, tick(now) + ticksOfLife}
 	}
 }
 
@@ -71,7 +79,8 @@ func (c *cache) forget(s scope, tokens []Token) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range tokens {
-		if e := c.at(s, tokens[i].ID); e.scope == s && e.id == tokens[i].ID {
+		key := keyOf(s, tokens[i].ID)
+		if e := &c.entries[key&c.mask]; e.key == key {
 			*e = entry{}
 		}
 	}

@@ -14,12 +14,15 @@ type Verdict struct {
 	// Site and User are how many messages the opinion rests on. Where both are zero
 	// nothing was ever learned, and the probability is one half.
 	Site, User Totals
-	// Clues are the tokens that had a say, the strongest first.
+	// Clues are those of the tokens that had the greatest say, at most thirty, the
+	// strongest first.
 	Clues []Clue
 	// Cut says that the message has more words than Options.Words, and the rest had no say.
 	Cut bool
 	// Imported is what the memory of another filter said, nil where none was asked.
 	Imported *Imported
+
+	odds float64 // the probability, before an import, as log odds
 }
 
 // Classify judges a message for a user, or for the site when the name is empty. The
@@ -38,7 +41,8 @@ func (c *Classifier) Classify(ctx context.Context, user string, m Message) (Verd
 		return Verdict{}, err
 	}
 	v := Verdict{Site: k.siteAll, User: k.userAll, Cut: cut}
-	v.Probability, v.Clues = k.weigh(tokens)
+	v.odds, v.Clues = k.weigh(tokens)
+	v.Probability = sigmoid(v.odds)
 	if err := c.consult(ctx, key, key.scope(user), m, &v); err != nil {
 		return Verdict{}, err
 	}
@@ -93,11 +97,11 @@ func (c *Classifier) recall(ctx context.Context, user scope, tokens []Token) (*k
 	return k, nil
 }
 
-// touched is how many of the strongest clues of a message Touch looks at.
-const touched = 30
+// strongest is how many clues a verdict names, and Touch looks at.
+const strongest = 30
 
 // Touch keeps alive what had a say in a verdict: tokens that are of use do not expire,
-// though nobody teaches them any more. Of the strongest clues every sixteenth is
+// though nobody teaches them any more. Of the clues every sixteenth is
 // written, chosen by the message itself, so it costs little and what is used often
 // is met soon. It does not wait for the store; what that refuses is touched another
 // time.
@@ -109,7 +113,7 @@ func (c *Classifier) Touch(user string, m Message, v Verdict) {
 	salt := key.hash([]byte(m.Header.Text("Message-ID")))
 	s := key.scope(user)
 	var ops []store.Op
-	for _, clue := range v.Clues[:min(len(v.Clues), touched)] {
+	for _, clue := range v.Clues {
 		if clue.Spam+clue.Ham > 0 && (clue.Token.ID^salt)&15 == 0 {
 			ops = append(ops, store.Add(appendTokenKey(nil, s, clue.Token.ID), lifeOfOld, 0, 0, 0))
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -307,4 +308,10 @@ func BenchmarkClassifyImported(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// logit is the inverse of sigmoid, as far as numbers go.
+func logit(p float64) float64 {
+	const most = 36
+	return max(-most, min(most, math.Log(p/(1-p))))
 }

@@ -76,7 +76,7 @@ func (c *Classifier) consult(ctx context.Context, key *secret, user scope, m Mes
 	own, share := (taught+firstLessons)/(taught+handover), handover/(taught+handover)
 	share *= (rarer + importedFirst) / (rarer + importedEnough) * importedSteepness
 	v.Imported = &Imported{Spam: i.Spam, Ham: i.Ham, Clues: clues}
-	v.Probability = sigmoid(own*logit(v.Probability) + share*evidence)
+	v.Probability = sigmoid(own*v.odds + share*evidence)
 	return nil
 }
 
@@ -135,12 +135,6 @@ func (i *Import) belief(spam, ham uint64) float64 {
 		return 0
 	}
 	return math.Log(f / (1 - f))
-}
-
-// logit is the inverse of sigmoid, as far as numbers go.
-func logit(p float64) float64 {
-	const most = 36
-	return max(-most, min(most, math.Log(p/(1-p))))
 }
 
 // imports remembers for a while who has an import, and above all who has none.

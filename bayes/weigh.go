@@ -2,7 +2,6 @@ package bayes
 
 import (
 	"math"
-	"slices"
 )
 
 // The constants below were chosen on one half of the development half of the
@@ -141,9 +140,9 @@ func (k *known) familiar(tokens []Token) float64 {
 	return float64(n) / float64(max(all, 1))
 }
 
-// weigh returns the probability that the message is spam, and the clues, the
+// weigh returns the log odds that the message is spam, and the strongest clues, the
 // strongest first.
-func (k *known) weigh(tokens []Token) (probability float64, clues []Clue) {
+func (k *known) weigh(tokens []Token) (odds float64, clues []Clue) {
 	var said [places]float64 // log odds of both signs
 	weights := make([]float64, len(tokens))
 	for i := range tokens {
@@ -153,7 +152,7 @@ func (k *known) weigh(tokens []Token) (probability float64, clues []Clue) {
 	}
 	assurance, share := k.assurance()*k.familiar(tokens), weightShare/spread(tokens)
 	var score float64
-	order := make([]uint64, 0, len(tokens)) // by strength, the place in tokens behind it
+	var order ranking // by strength, the place in tokens behind it
 	for i := range tokens {
 		w := share * k.weight(i)
 		if weights[i] != 0 {
@@ -162,21 +161,40 @@ func (k *known) weigh(tokens []Token) (probability float64, clues []Clue) {
 		}
 		if weights[i] = w; w != 0 {
 			score += w
-			order = append(order, uint64(math.Float32bits(float32(math.Abs(w))))<<32|uint64(math.MaxUint32-i))
+			order.add(uint64(math.Float32bits(float32(math.Abs(w))))<<32 | uint64(math.MaxUint32-i))
 		}
 	}
-	slices.Sort(order)
-	clues = make([]Clue, len(order))
-	for n, o := range order {
+	clues = make([]Clue, order.n)
+	for n, o := range order.top[:order.n] {
 		i := math.MaxUint32 - int(o&math.MaxUint32)
 		clue := Clue{Token: tokens[i], Spam: int64(k.site[i].spam), Ham: int64(k.site[i].ham), Weight: weights[i] * assurance}
 		if k.user != nil {
 			clue.Spam += int64(k.user[i].spam)
 			clue.Ham += int64(k.user[i].ham)
 		}
-		clues[len(order)-1-n] = clue
+		clues[n] = clue
 	}
-	return sigmoid(steepness * assurance * score), clues
+	return steepness * assurance * score, clues
+}
+
+// ranking keeps the greatest of the numbers that it is given, in falling order.
+type ranking struct {
+	n   int
+	top [strongest]uint64
+}
+
+func (r *ranking) add(v uint64) {
+	switch {
+	case r.n < strongest:
+		r.n++
+	case v <= r.top[strongest-1]:
+		return
+	}
+	i := r.n - 1
+	for ; i > 0 && r.top[i-1] < v; i-- {
+		r.top[i] = r.top[i-1]
+	}
+	r.top[i] = v
 }
 
 func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
