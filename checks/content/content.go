@@ -219,13 +219,14 @@ func excerpt(text string) string {
 	quoted := make([]byte, 1, maxExcerpt+16)
 	quoted[0] = '"'
 	fits := len(quoted) // so far, with room left for the dots
+	var one [16]byte    // a character in quotes
 	for i, r := range text {
 		size := len(string(r))
 		if r == '\ufffd' && !strings.HasPrefix(text[i:], "\ufffd") {
 			size = 1 // a byte that is no UTF-8
 		}
-		one := strconv.AppendQuote(nil, text[i:i+size])
-		if quoted = append(quoted, one[1:len(one)-1]...); len(quoted) <= maxExcerpt-len(dots) {
+		char := strconv.AppendQuote(one[:0], text[i:i+size])
+		if quoted = append(quoted, char[1:len(char)-1]...); len(quoted) <= maxExcerpt-len(dots) {
 			fits = len(quoted)
 		}
 		if len(quoted) >= maxExcerpt {

@@ -232,10 +232,11 @@ func (s *search) addresses(tree *mime.Tree) {
 	s.facts |= facts
 	each := func(get func(u *mime.URL) string) iter.Seq[string] {
 		return func(yield func(string) bool) {
-			last := ""
+			seen := map[string]bool{"": true}
 			for i := range urls {
-				if text := get(&urls[i]); text != "" && text != last { // most lead to one host
-					if last = text; !yield(text) {
+				if text := get(&urls[i]); !seen[text] { // most lead to one host
+					seen[text] = true
+					if !yield(text) {
 						return
 					}
 				}

@@ -144,6 +144,15 @@ func TestCount(t *testing.T) {
 	}
 }
 
+// A host counts once, however many addresses lead to it and in whatever order.
+func TestHostsCountOnce(t *testing.T) {
+	c := newCheckOf(t, `rules: [{name: HOSTS, uri.host: {match: '^', count: 9}}, {name: PAGES, uri: {match: '^', count: 9}}]`, checks.Limits{})
+	res, err := c.Run(t.Context(), &checks.Input{Message: newMessage(t, nil, []byte("http://a.test/1 http://b.test/1 http://a.test/2 http://b.test/2"))})
+	if err != nil || len(res.Findings) != 2 || res.Findings[0].Value != 2 || res.Findings[1].Value != 4 {
+		t.Errorf("%+v, %v", res.Findings, err)
+	}
+}
+
 // A list in a file is followed without a reload, and a broken one changes nothing.
 func TestListFollowsItsFile(t *testing.T) {
 	dir := t.TempDir()

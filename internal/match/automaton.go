@@ -217,7 +217,7 @@ type found struct {
 	first, last []int32 // by list: into places, plus 1; 0 is none
 	places      []place
 	anywhere    []bool // by list: there are more places than were kept
-	run         int    // the longest run in the text, -1 while nobody has asked
+	measures           // of the text, -1 while nobody has asked
 }
 
 type place struct {
@@ -231,7 +231,18 @@ func (f *found) reset(lists int) {
 	f.first = append(f.first[:0], make([]int32, lists)...)
 	f.last = append(f.last[:0], make([]int32, lists)...)
 	f.anywhere = append(f.anywhere[:0], make([]bool, lists)...)
-	f.places, f.run = f.places[:0], -1
+	f.places, f.measures = f.places[:0], measures{-1, -1}
+}
+
+// measure returns the measures of the text, with its runs if they are asked for.
+func (f *found) measure(text string, runs bool) measures {
+	if f.wide < 0 {
+		f.wide = wide(text)
+	}
+	if runs && f.run < 0 {
+		f.run = longestRun(text)
+	}
+	return f.measures
 }
 
 // has reports whether a needle of a list is there.

@@ -1,40 +1,60 @@
 package match
 
-import "regexp/syntax"
+import (
+	"math/bits"
+	"regexp/syntax"
+	"unicode/utf8"
+)
 
-// An extent is the most that something can be long in any text: so many bytes, and
-// so many runs. How long a run is depends on the text at hand.
+// An extent is the most that something can be long in any text: so many bytes, or
+// characters where those are fewer, and so many runs. How many bytes characters have,
+// and how long a run is, depends on the text at hand.
+//
+// Most texts are ASCII, or nearly so: there, .{0,80} is 80 bytes and not 320.
 //
 // A run is what a repeat without an end, such as \w+ or \s*, can match at most: an
 // unbroken row of characters of words, or one of white space. In most texts that is
 // a few dozen bytes, where the expression alone would say "anything".
 type extent struct {
 	bytes int // unbounded: no bound
+	chars int // not more than bytes
 	runs  int
+}
+
+// ofCharacter is the extent of one character of so many bytes.
+func ofCharacter(bytes int) extent { return extent{bytes: bytes, chars: 1} }
+
+// ofBytes is the extent of so many bytes, whatever they are.
+func ofBytes(bytes int) extent { return extent{bytes: bytes, chars: bytes} }
+
+// measures are what the length of an extent depends on in a text.
+type measures struct {
+	run  int // bytes of the longest run
+	wide int // bytes in all that are not the first of a character
 }
 
 const unbounded = 1 << 30
 
 // plus is the extent of two things that follow each other.
 func (e extent) plus(other extent) extent {
-	return extent{min(e.bytes+other.bytes, unbounded), min(e.runs+other.runs, unbounded)}
+	return extent{min(e.bytes+other.bytes, unbounded), min(e.chars+other.chars, unbounded), min(e.runs+other.runs, unbounded)}
 }
 
 // or is the extent of one thing or the other.
 func (e extent) or(other extent) extent {
-	return extent{max(e.bytes, other.bytes), max(e.runs, other.runs)}
+	return extent{max(e.bytes, other.bytes), max(e.chars, other.chars), max(e.runs, other.runs)}
 }
 
-// in returns the bytes in a text whose longest run is so long.
-func (e extent) in(run int) int {
-	if e.bytes >= unbounded || e.runs > 0 && run >= unbounded/e.runs {
+// in returns the bytes in a text with such measures.
+func (e extent) in(m measures) int {
+	if e.bytes >= unbounded || e.runs > 0 && m.run >= unbounded/e.runs {
 		return unbounded
 	}
-	return e.bytes + e.runs*run
+	return min(e.bytes, e.chars+m.wide) + e.runs*m.run
 }
 
 // reach returns the bytes in any text.
-func (e extent) reach() int { return e.in(unbounded) }
+func (e extent) reach() int { return e.in(measures{unbounded, unbounded}) }
 
 // repeated is the extent of an expression that is repeated without end: a run, if
 // all characters of it are of one kind.
@@ -44,7 +64,7 @@ func repeated(re *syntax.Regexp) extent {
 	} else if k == 0 {
 		return extent{}
 	}
-	return extent{bytes: unbounded}
+	return ofBytes(unbounded)
 }
 
 // kind is what a byte can be a part of. Several are a set.
@@ -105,6 +125,22 @@ func kindsIn(re *syntax.Regexp) (kinds kind) {
 		kinds |= kindsIn(sub)
 	}
 	return kinds
+}
+
+// wide returns how many bytes of a text are not the first of a character.
+func wide(text string) (n int) {
+	const high = 0x80808080_80808080
+	for ; len(text) >= 8; text = text[8:] {
+		eight := uint64(text[0]) | uint64(text[1])<<8 | uint64(text[2])<<16 | uint64(text[3])<<24 |
+			uint64(text[4])<<32 | uint64(text[5])<<40 | uint64(text[6])<<48 | uint64(text[7])<<56
+		n += bits.OnesCount64(eight &^ (eight << 1) & high) // 0b10...... is one of them
+	}
+	for i := range len(text) {
+		if !utf8.RuneStart(text[i]) {
+			n++
+		}
+	}
+	return n
 }
 
 // longestRun returns the bytes of the longest run in a text. There is a new run at

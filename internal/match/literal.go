@@ -111,7 +111,7 @@ func literalsOf(re *syntax.Regexp) literals {
 	case syntax.OpCharClass:
 		return ofClass(re.Rune)
 	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
-		return literals{size: extent{bytes: utf8.UTFMax}}
+		return literals{size: ofCharacter(utf8.UTFMax)}
 	case syntax.OpCapture:
 		return literalsOf(re.Sub[0])
 	case syntax.OpStar:
@@ -148,7 +148,7 @@ func ofRune(r rune, fold bool) literals {
 	if r == utf8.RuneError { // matches a byte that is no UTF-8, too
 		exact = nil
 	}
-	return literals{exact: exact, size: extent{bytes: size}}
+	return literals{exact: exact, size: ofCharacter(size)}
 }
 
 // ofClass is what a class of characters matches, if they are few.
@@ -158,7 +158,7 @@ func ofClass(ranges []rune) literals {
 		return literals{}
 	}
 	var exact []string
-	size := extent{bytes: runeSize(ranges[len(ranges)-1])}
+	size := ofCharacter(runeSize(ranges[len(ranges)-1]))
 	count := 0
 	for i := 0; i+1 < len(ranges); i += 2 {
 		lo, hi := ranges[i], ranges[i+1]

@@ -60,7 +60,8 @@ type pattern struct {
 	also   int  // another list of needles of which every match contains one, too; 0 is none
 	engine engine
 	linear *linear // the engine, if it is one
-	reach  int     // the most bytes of a match of it
+	size   extent  // the most of a match of it
+	reach  int     // and that in bytes
 	begins bool    // all matches begin where the text does
 }
 
@@ -91,7 +92,7 @@ func Compile(patterns []Pattern) (*Set, error) {
 			return nil, fmt.Errorf("match: %w", err)
 		}
 		all := literalsOf(parsed)
-		compiled.reach, compiled.begins = all.size.reach(), anchored(parsed)
+		compiled.size, compiled.reach, compiled.begins = all.size, all.size.reach(), anchored(parsed)
 		lists[i] = all.best()
 		compiled.sought = lists[i] != nil
 		if second := all.second(); second != nil {
@@ -179,10 +180,10 @@ func (s *Set) Match(r *Run, text string) {
 // find notes in f where in a text the needles are. exact says that the places are those in
 // text.
 func (s *Set) find(f *found, text string) (exact bool) {
+	f.reset(s.lists)
 	if len(s.needles) == 0 {
 		return true
 	}
-	f.reset(s.lists)
 	if exact = !unfolded(text); exact {
 		for i := range s.leads {
 			s.leads[i].scan(text, f)
@@ -217,7 +218,7 @@ func (s *Set) try(r *Run, p *pattern, text string, exact bool) (slow bool) {
 			loc, slow = p.near(text, windows, r.late)
 		}
 	case p.linear != nil && most == 1 && p.reach <= maxReach && p.begins:
-		loc, slow = p.near(text, []window{{0, min(len(text), p.reach+margin)}}, r.late)
+		loc, slow = p.near(text, []window{{0, min(len(text), p.size.in(r.found.measure(text, false))+margin)}}, r.late)
 	case p.linear != nil && most == 1 && p.reach <= maxReach:
 		loc, slow = p.along(text, window{0, len(text)}, r.late)
 	default:

@@ -74,7 +74,7 @@ func (n needle) beginning(size int) needle {
 	if size >= len(bare) {
 		return n
 	}
-	short := needle{bare[:size], n.before, n.after.plus(extent{bytes: len(bare) - size})}
+	short := needle{bare[:size], n.before, n.after.plus(ofBytes(len(bare) - size))}
 	if n.beginsWord() {
 		short.text = mark + short.text
 	}
@@ -103,7 +103,7 @@ func reduce(list []needle) []needle {
 				continue
 			}
 			// The rest of the long one is around the short one, on either side.
-			rest := extent{bytes: len(long.text) - len(list[i].text)}
+			rest := ofBytes(len(long.text) - len(list[i].text))
 			kept[i].before = kept[i].before.or(long.before.plus(rest))
 			kept[i].after = kept[i].after.or(long.after.plus(rest))
 		}

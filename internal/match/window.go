@@ -88,11 +88,9 @@ func (f *found) windows(to []window, needles []sought, list int, text string) []
 // window returns where the matches are that have a needle at a place.
 func (f *found) window(at *place, needles []sought, text string) window {
 	s := &needles[at.needle]
-	if f.run < 0 && s.before.runs+s.after.runs > 0 {
-		f.run = longestRun(text)
-	}
+	m := f.measure(text, s.before.runs+s.after.runs > 0)
 	end := int(at.end)
-	return window{max(0, end-int(s.size)-s.before.in(f.run)-margin), min(len(text), end+s.after.in(f.run)+margin)}
+	return window{max(0, end-int(s.size)-s.before.in(m)-margin), min(len(text), end+s.after.in(m)+margin)}
 }
 
 // merged sorts windows and joins those that are not apart.
