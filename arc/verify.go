@@ -108,11 +108,16 @@ func (s *Verification) start(ctx context.Context) {
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
 	for _, q := range s.queries {
-		s.fetching.Go(func() {
+		fetch := func() {
 			defer close(q.done)
 			defer func() { q.panicked = recover() }()
 			q.keys, q.err = dkim.LookupKeys(ctx, s.v.DKIM.Resolver, q.domain, q.selector)
-		})
+		}
+		if dkim.Knows(s.v.DKIM.Resolver, dkim.KeyName(q.domain, q.selector)) {
+			fetch()
+		} else {
+			s.fetching.Go(fetch)
+		}
 	}
 }
 

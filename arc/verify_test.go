@@ -42,6 +42,28 @@ func sorted(s []string) []string {
 	return s
 }
 
+// remembering knows every answer beforehand.
+type remembering struct{ *zone }
+
+func (remembering) KnowsTXT(string) bool { return true }
+
+// Keys that are known are there when the body begins.
+func TestKnownKeys(t *testing.T) {
+	z := &zone{}
+	m := chained(t, z, 3, false)
+	v := verifier(z)
+	v.DKIM.Resolver = remembering{z}
+	before := len(z.asked)
+	s := v.Start(t.Context(), m.fields)
+	if got := len(z.asked) - before; got != 3 {
+		t.Errorf("asked for %v", z.asked[before:])
+	}
+	s.Write([]byte(m.body))
+	if r := s.Finish(t.Context()); r.Status != Pass {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestNoChain(t *testing.T) {
 	z := &zone{}
 	m := newMail()

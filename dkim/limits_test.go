@@ -124,6 +124,26 @@ func (r slowResolver) LookupTXT(ctx context.Context, name string) ([]string, err
 	}
 }
 
+// remembering knows every answer beforehand.
+type remembering struct{ TXTResolver }
+
+func (remembering) KnowsTXT(string) bool { return true }
+
+// Keys that are known are there when the body begins.
+func TestKnownKeys(t *testing.T) {
+	fields, _ := parseMessage(t, testHeader)
+	fields = forge(t, testKey(t, "ed25519"), "v=1; a=ed25519-sha256; d=example.org; s=ed25519; h=From:Subject; bh=?; b=?", fields, testBody)
+	z := testZone(t, "")
+	s := (&Verifier{Resolver: remembering{z}}).Start(t.Context(), fields, message.Domain{})
+	if len(z.asked) != 1 {
+		t.Errorf("asked for %q", z.asked)
+	}
+	s.Write([]byte(testBody))
+	if all := s.Finish(t.Context()); len(all) != 1 || all[0].Status != Pass {
+		t.Errorf("%+v", all)
+	}
+}
+
 // The keys are fetched side by side while the body comes in, and nobody waits
 // longer than the context says. At the end of a synctest bubble no goroutine is
 // left.

@@ -25,6 +25,13 @@ type TXTResolver interface {
 	LookupTXT(ctx context.Context, name string) ([]string, error)
 }
 
+// Knows reports whether a resolver has a memory and would answer from it, without
+// waiting: it has a method KnowsTXT then. What is known needs no goroutine to wait for it.
+func Knows(r TXTResolver, name string) bool {
+	k, ok := r.(interface{ KnowsTXT(name string) bool })
+	return ok && k.KnowsTXT(name)
+}
+
 // maxKeys is the most key records of one name that are tried.
 const maxKeys = 4
 

@@ -193,10 +193,15 @@ func (s *Verification) query(ctx context.Context, sig *Signature) *keyQuery {
 	}
 	q := &keyQuery{domain: sig.Domain, selector: sig.Selector}
 	s.queries = append(s.queries, q)
-	s.fetching.Go(func() {
+	fetch := func() {
 		defer func() { q.panicked = recover() }()
 		q.keys, q.err = LookupKeys(ctx, s.v.Resolver, q.domain, q.selector)
-	})
+	}
+	if Knows(s.v.Resolver, KeyName(q.domain, q.selector)) {
+		fetch()
+	} else {
+		s.fetching.Go(fetch)
+	}
 	return q
 }
 

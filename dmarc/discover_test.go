@@ -2,6 +2,7 @@ package dmarc
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -179,6 +180,21 @@ func TestDiscoverTime(t *testing.T) {
 				t.Errorf("%q: %s took %s, want %s", zone, p.Tag, took, want)
 			}
 		})
+	}
+}
+
+// remembering knows every answer beforehand.
+type remembering struct{ *zone }
+
+func (remembering) KnowsTXT(string) bool { return true }
+
+// TestDiscoverKnown: what is known is asked for one after the other, from the name of
+// the author on.
+func TestDiscoverKnown(t *testing.T) {
+	z := zoneOf("_dmarc.example.com v=DMARC1; p=reject")
+	p := Discover(t.Context(), remembering{z}, domain(t, "a.b.example.com"), Options{})
+	if want := []string{"_dmarc.a.b.example.com", "_dmarc.b.example.com", "_dmarc.example.com", "_dmarc.com"}; !slices.Equal(z.asked, want) || p.Domain.String() != "example.com" {
+		t.Errorf("asked for %q, policy of %s", z.asked, p.Domain)
 	}
 }
 

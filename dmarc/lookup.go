@@ -105,10 +105,15 @@ func (l *lookups) fetchAll(ctx context.Context, steps []*Step) {
 	panics := make([]any, last)
 	var others sync.WaitGroup
 	for i, s := range steps[:last] {
-		others.Go(func() {
+		fetch := func() {
 			defer func() { panics[i] = recover() }()
 			l.fetch(ctx, s)
-		})
+		}
+		if l.knows(prefix + s.Domain.String()) {
+			fetch() // without waiting, which takes no goroutine
+		} else {
+			others.Go(fetch)
+		}
 	}
 	func() {
 		defer others.Wait()
@@ -119,6 +124,12 @@ func (l *lookups) fetchAll(ctx context.Context, steps []*Step) {
 			panic(v)
 		}
 	}
+}
+
+// knows reports whether the resolver has a memory and would answer from it.
+func (l *lookups) knows(name string) bool {
+	r, ok := l.resolver.(interface{ KnowsTXT(name string) bool })
+	return ok && r.KnowsTXT(name)
 }
 
 func (l *lookups) known(name message.Domain) *Step {

@@ -225,4 +225,15 @@ func TestRecall(t *testing.T) {
 	if _, known, _ := r.RecallIP("a.test"); known {
 		t.Error("an answer is known beyond its life")
 	}
+	for _, name := range []string{"a.test", "none.test"} {
+		before := r.KnowsTXT(name)
+		r.LookupTXT(t.Context(), name)
+		asked := s.Total()
+		if after := r.KnowsTXT(strings.ToUpper(name)); before || !after || s.Total() != asked {
+			t.Errorf("%s: known %v before anybody asked for texts, %v after", name, before, after)
+		}
+	}
+	if !r.KnowsTXT("no..name") {
+		t.Error("for a name that no query can carry there is nothing to wait for")
+	}
 }

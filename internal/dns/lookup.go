@@ -39,6 +39,17 @@ func (r *Resolver) LookupIP(ctx context.Context, network, host string) ([]netip.
 	panic(fmt.Sprintf("dns: LookupIP of network %q", network))
 }
 
+// KnowsTXT reports whether LookupTXT would answer for name at once, from the cache.
+func (r *Resolver) KnowsTXT(name string) bool {
+	k, ok := newKey(name, mdns.TypeTXT)
+	if !ok {
+		return true // there is no such name
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.cache.get(k, r.now()) != nil
+}
+
 // RecallIP is LookupIP for network "ip4" to those who would not wait: it answers what is
 // in the cache. known is false where the DNS would have to be asked.
 func (r *Resolver) RecallIP(host string) (addrs []netip.Addr, known bool, err error) {
