@@ -20,6 +20,12 @@ func (m Method) MarshalJSON() ([]byte, error) {
 	enc.SetEscapeHTML(false) // the outer encoder escapes once more if it wants to
 	text := func(before, s string) error {
 		b.WriteString(before)
+		if !strings.ContainsFunc(s, escaped) { // nearly always
+			b.WriteByte('"')
+			b.WriteString(s)
+			b.WriteByte('"')
+			return nil
+		}
 		err := enc.Encode(s)
 		b.Truncate(b.Len() - 1) // the encoder's newline
 		return err
@@ -54,6 +60,10 @@ func (m Method) MarshalJSON() ([]byte, error) {
 	b.WriteString("}}")
 	return b.Bytes(), nil
 }
+
+// escaped says which characters may not stand in a JSON string as they are, and leaves
+// those beyond ASCII to those who know more of them.
+func escaped(r rune) bool { return r < ' ' || r == '"' || r == '\\' || r >= 0x7f }
 
 // UnmarshalJSON reads what MarshalJSON wrote; keys it does not know are passed
 // over. Properties keep the order in which they stand.

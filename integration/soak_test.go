@@ -17,7 +17,7 @@ import (
 // What a soak may show at its end, against the time when the daemon had warmed up.
 const (
 	soakClients    = 8
-	soakGoroutines = 74 // more than at rest before: those that wait for the next checks, 64 at most, and a few
+	soakGoroutines = 138 // more than at rest before: those that wait for the next checks and connections, 64 of each at most, and a few
 	soakFiles      = 5
 	soakSlope      = 1 << 20  // bytes of resident memory an hour, of a soak of hours
 	soakGrowth     = 32 << 20 // and of any soak

@@ -71,7 +71,7 @@ func (r *Run) Early(ctx context.Context, m *message.Message) *Outcome {
 func (r *Run) atDoors(m *message.Message) []*task {
 	var looking []*task
 	for _, door := range r.p.doors {
-		t := &task{step: door, began: time.Now(), done: make(chan struct{}), in: &checks.Input{Message: m, Recipient: &m.Recipients[0]}}
+		t := &task{step: door, began: time.Now(), done: make(chan struct{}), in: checks.Input{Message: m, Recipient: &m.Recipients[0]}}
 		var deps []*task
 		for _, d := range door.deps {
 			deps = append(deps, r.tasks[d]...)

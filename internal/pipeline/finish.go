@@ -140,14 +140,12 @@ func (p *Pipeline) auth(results []checks.Result) []authres.Method {
 // seal asks the checks that sign, once the verdict stands.
 func (r *Run) seal(ctx context.Context, o *Outcome) []message.Edit {
 	var edits []message.Edit
-	r.each(r.p.steps, o, func(st *step, in *checks.Input) {
-		if s, ok := st.check.(checks.Sealer); ok {
-			e, err := s.Seal(ctx, in, &o.Verdict)
-			if err != nil {
-				r.p.o.Logger.Error("sealing failed", "check", st.spec.Name, "id", o.Message.ID, "err", err)
-			}
-			edits = append(edits, e...)
+	each(r, r.p.steps, o, func(s checks.Sealer, st *step, in *checks.Input) {
+		e, err := s.Seal(ctx, in, &o.Verdict)
+		if err != nil {
+			r.p.o.Logger.Error("sealing failed", "check", st.spec.Name, "id", o.Message.ID, "err", err)
 		}
+		edits = append(edits, e...)
 	})
 	return edits
 }
@@ -170,25 +168,27 @@ func (r *Run) Record(ctx context.Context, o *Outcome) {
 	if o.AtRcpt {
 		steps = r.p.doors
 	}
-	r.each(steps, o, func(st *step, in *checks.Input) {
-		if s, ok := st.check.(checks.Recorder); ok {
-			if err := s.Record(ctx, in, &o.Verdict); err != nil && !errors.Is(err, context.Canceled) {
-				r.p.o.Logger.Warn("recording failed", "check", st.spec.Name, "id", o.Message.ID, "err", err)
-			}
+	each(r, steps, o, func(c checks.Recorder, st *step, in *checks.Input) {
+		if err := c.Record(ctx, in, &o.Verdict); err != nil && !errors.Is(err, context.Canceled) {
+			r.p.o.Logger.Warn("recording failed", "check", st.spec.Name, "id", o.Message.ID, "err", err)
 		}
 	})
 }
 
-// each calls f for every step that has to do with the message, with the results
-// of all checks: now that the verdict stands, nothing waits for anything.
-func (r *Run) each(steps []*step, o *Outcome, f func(*step, *checks.Input)) {
-	prior := checks.Prior{}
-	for i := range o.Results {
-		prior[o.Results[i].Check] = &o.Results[i]
-	}
+// each calls f for every step that has to do with the message and whose check is a C,
+// with the results of all checks: now that the verdict stands, nothing waits for anything.
+func each[C any](r *Run, steps []*step, o *Outcome, f func(C, *step, *checks.Input)) {
+	var prior checks.Prior
 	for _, st := range steps {
-		if !st.runs(o.Message.Role) {
+		c, ok := st.check.(C)
+		if !ok || !st.runs(o.Message.Role) {
 			continue
+		}
+		if prior == nil {
+			prior = make(checks.Prior, len(o.Results))
+			for i := range o.Results {
+				prior[o.Results[i].Check] = &o.Results[i]
+			}
 		}
 		in := &checks.Input{Message: o.Message, Prior: prior}
 		func() {
@@ -197,7 +197,7 @@ func (r *Run) each(steps []*step, o *Outcome, f func(*step, *checks.Input)) {
 					r.p.panicked(st, o.Message.ID, v)
 				}
 			}()
-			f(st, in)
+			f(c, st, in)
 		}()
 	}
 }

@@ -27,7 +27,7 @@ type Run struct {
 // task is one run of one check.
 type task struct {
 	step    *step
-	in      *checks.Input
+	in      checks.Input
 	began   time.Time
 	settled atomic.Bool
 	done    chan struct{} // closed when result stands
@@ -111,7 +111,7 @@ func (r *Run) start(phase checks.Phase, m *message.Message, rcpt *message.Recipi
 		if st.spec.Phase != phase || !st.runs(m.Role) {
 			continue
 		}
-		t := &task{step: st, began: time.Now(), done: make(chan struct{}), in: &checks.Input{Message: m, Recipient: rcpt}}
+		t := &task{step: st, began: time.Now(), done: make(chan struct{}), in: checks.Input{Message: m, Recipient: rcpt}}
 		if st.spec.BodyReader {
 			t.in.Body = m.Body.Reader()
 		}
@@ -164,7 +164,7 @@ func (r *Run) do(t *task, deps []*task) {
 	began := time.Now()
 	ctx, done := r.bound(t)
 	defer done()
-	res, err := t.step.check.Run(ctx, t.in)
+	res, err := t.step.check.Run(ctx, &t.in)
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("%w: %w", errDeadline, err)
@@ -181,7 +181,7 @@ func (r *Run) prepare(t *task, c checks.Preparer) time.Duration {
 	began := time.Now()
 	ctx, done := r.bound(t)
 	defer done()
-	t.in.Prepared = c.Prepare(ctx, t.in)
+	t.in.Prepared = c.Prepare(ctx, &t.in)
 	return time.Since(began)
 }
 
@@ -239,7 +239,7 @@ func (p *Pipeline) panicked(st *step, id string, value any) *PanicError {
 // back by then has failed; its goroutine goes on, but nobody reads what it
 // brings.
 func (r *Run) results(ctx context.Context, role message.Role) []checks.Result {
-	var all []checks.Result
+	all := make([]checks.Result, 0, len(r.p.steps)) // most checks have one
 	for i, st := range r.p.steps {
 		if !st.runs(role) {
 			continue // begun before the role was known
