@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 
 	"milterd/internal/learning"
-	"milterd/internal/spamassassin/tokens"
 )
 
 type importBayesCmd struct {
@@ -41,7 +39,7 @@ func (c *importBayesCmd) Run(g *globals) error {
 	if c.Forget {
 		i, err := s.dropImport(ctx, user)
 		if err != nil {
-			return importFailed(err)
+			return stateFailed(err)
 		}
 		if i.Import.Tokens == 0 {
 			fmt.Fprintln(g.stdout, "nothing was imported, nothing is forgotten")
@@ -55,7 +53,7 @@ func (c *importBayesCmd) Run(g *globals) error {
 		fmt.Fprintf(g.stderr, "milterd: %s: %s\n", safe(c.File), safe(p))
 	}
 	if err != nil {
-		return importFailed(err)
+		return stateFailed(err)
 	}
 	fmt.Fprintf(g.stdout, "imported %s\n", described(i, user))
 	if i.Unread > 0 {
@@ -70,16 +68,6 @@ func described(i learning.Imported, user string) string {
 		text += ", for " + safe(user)
 	}
 	return text
-}
-
-func importFailed(err error) error {
-	switch {
-	case errors.Is(err, tokens.ErrBackup):
-		return &exitError{exitData, err}
-	case errors.Is(err, fs.ErrPermission):
-		return &exitError{exitPermission, err}
-	}
-	return &exitError{exitTemporary, err}
 }
 
 // importBackup keeps what another filter has learned.

@@ -78,10 +78,8 @@ func (c *learnCmd) Run(g *globals) error {
 func (c *learnCmd) show(g *globals, s *state, user string, m *mailbox.Message) error {
 	taught, err := s.taught(context.Background(), user, m.Raw)
 	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return &exitError{exitPermission, err}
 	case err != nil:
-		return &exitError{exitTemporary, err}
+		return stateFailed(err)
 	case taught[0] == nil:
 		fmt.Fprintf(g.stdout, "%s: nothing was said of it\n", safe(m.Name))
 	default:

@@ -20,6 +20,7 @@ import (
 	"milterd/internal/daemon"
 	"milterd/internal/engine"
 	"milterd/internal/learning"
+	"milterd/internal/spamassassin/tokens"
 	"milterd/internal/store"
 	"milterd/internal/store/bolt"
 
@@ -78,6 +79,17 @@ func openAlone(cfg *config.Config) (*state, error) {
 		Metrics: learning.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler), Now: time.Now,
 	}
 	return &state{store: s, desk: desk}, nil
+}
+
+// stateFailed gives an error of work on the state its exit code.
+func stateFailed(err error) error {
+	switch {
+	case errors.Is(err, store.ErrDump), errors.Is(err, tokens.ErrBackup):
+		return &exitError{exitData, err}
+	case errors.Is(err, fs.ErrPermission):
+		return &exitError{exitPermission, err}
+	}
+	return &exitError{exitTemporary, err}
 }
 
 // leaveToOwner gives a file that root has made to the owner of its directory: the

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -52,7 +51,7 @@ func (c *storeDumpCmd) Run(g *globals) error {
 func dump(s *state, out io.Writer) error {
 	w := &tail{w: out}
 	if err := s.dump(context.Background(), w); err != nil {
-		return storeFailed(err)
+		return stateFailed(err)
 	}
 	if !w.whole() { // the daemon stopped in the middle
 		return &exitError{exitTemporary, errors.New("the dump is cut off: the store failed, see the daemon's log")}
@@ -96,17 +95,7 @@ func (c *storeLoadCmd) Run(g *globals) error {
 	n, err := s.load(context.Background(), bufio.NewReaderSize(in, 64<<10))
 	fmt.Fprintf(g.stdout, "%d records are in the store\n", n)
 	if err != nil {
-		return storeFailed(err)
+		return stateFailed(err)
 	}
 	return nil
-}
-
-func storeFailed(err error) error {
-	switch {
-	case errors.Is(err, store.ErrDump):
-		return &exitError{exitData, err}
-	case errors.Is(err, fs.ErrPermission):
-		return &exitError{exitPermission, err}
-	}
-	return &exitError{exitTemporary, err}
 }
