@@ -35,8 +35,7 @@ func HTMLText(source string, limit int) string {
 // and memory grow with the length of the source and nothing else. Elements deeper
 // than 512 count as those around them (LimitHTML).
 func HTMLView(source string) (*View, Facts) {
-	w := untimed()
-	return htmlView(source, &w)
+	return htmlView(source, &watch{})
 }
 
 // htmlView is HTMLView for as long as there is time.
@@ -139,8 +138,8 @@ func (r *renderer) write(text []byte, hidden bool) {
 // scriptURLs notes the URLs in a script: in an attached page they are where it
 // leads to.
 func (r *renderer) scriptURLs(script string) {
-	s := textScanner{text: script, dot: len(script), colon: -1, watch: &r.watch}
-	for u, ok := s.next(); ok; u, ok = s.next() {
+	s := textScanner{text: script, dot: len(script), colon: -1}
+	for u, ok := s.next(&r.watch); ok; u, ok = s.next(&r.watch) {
 		r.link(u.Raw, InSource, true)
 	}
 }

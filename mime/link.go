@@ -29,7 +29,7 @@ func (t *Tree) URLs() ([]URL, Facts) {
 
 // URLs returns the URLs of one view, at most limit, as [Tree.URLs] does.
 func (v *View) URLs(limit int) ([]URL, Facts) {
-	c := urlCollector{limit: limit, watch: untimed()}
+	c := urlCollector{limit: limit}
 	c.view(v)
 	return c.urls, c.facts
 }
@@ -156,9 +156,9 @@ func (u *URL) display(label string) {
 // text adds the URLs in the visible or the hidden text of a view. Those in the
 // text of links are labels.
 func (c *urlCollector) text(text string, links []link, hidden bool) {
-	s := textScanner{text: text, dot: -1, colon: -1, watch: &c.watch}
+	s := textScanner{text: text, dot: -1, colon: -1}
 	for !c.full {
-		u, ok := s.next()
+		u, ok := s.next(&c.watch)
 		if !ok || !c.watch.spend(s.end-s.start+urlWork) {
 			return
 		}

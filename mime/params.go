@@ -181,22 +181,20 @@ func (m *media) continuation(sections []rawParam, isName bool) string {
 		}
 		b.Write(decodePercent(value))
 	}
-	long := untimed() // no longer than a header
 	if gap < 0 {
 		gap = b.Len()
 	} else if isName {
-		all, _ := toUTF8([]byte(b.String()), label, &long)
+		all, _ := toUTF8([]byte(b.String()), label, &watch{})
 		defer m.addNames(all)
 	}
-	text, _ := toUTF8([]byte(b.String()[:gap]), label, &long)
+	text, _ := toUTF8([]byte(b.String()[:gap]), label, &watch{})
 	return text
 }
 
 // decodeExtended decodes charset'language'%41%42 (RFC 2231, section 4).
 func decodeExtended(value string) string {
 	label, value := cutCharset(value)
-	long := untimed()
-	text, _ := toUTF8(decodePercent(value), label, &long)
+	text, _ := toUTF8(decodePercent(value), label, &watch{})
 	return text
 }
 

@@ -24,7 +24,8 @@ type budget struct {
 }
 
 // watch goes with one piece of work. It looks at the clock after so much of it, not after so much time, so that work that is
-// soon done, such as a short message, never does.
+// soon done, such as a short message, never does. The zero value is for work that no tree pays for: on texts whose length is
+// bounded, or that a caller brings.
 type watch struct {
 	budget *budget   // nil: it may take as long as it takes
 	quiet  int       // work until the next look
@@ -43,9 +44,6 @@ func (b *budget) watch() watch {
 	}
 	return watch{budget: b, quiet: pace}
 }
-
-// untimed is for work that no tree pays for, on texts whose length is bounded.
-func untimed() watch { return watch{quiet: math.MaxInt} }
 
 // spend counts work that is about to be done, and reports whether there is time for it.
 func (w *watch) spend(work int) bool {

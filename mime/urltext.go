@@ -20,7 +20,7 @@ func TextURLs(text string) iter.Seq[URL] {
 	return func(yield func(URL) bool) {
 		s := textScanner{text: text, dot: -1, colon: -1}
 		for {
-			u, ok := s.next()
+			u, ok := s.next(&watch{})
 			if !ok {
 				return
 			}
@@ -35,20 +35,19 @@ func TextURLs(text string) iter.Seq[URL] {
 // since no URL is without one of them.
 type textScanner struct {
 	text       string
-	from       int    // what is before belongs to the URL that came last
-	dot, colon int    // the next ones; -1 where not known, len(text) for none
-	start, end int    // of the URL that came last
-	seen       int    // what is before has been paid for
-	watch      *watch // nil: no tree pays
+	from       int // what is before belongs to the URL that came last
+	dot, colon int // the next ones; -1 where not known, len(text) for none
+	start, end int // of the URL that came last
+	seen       int // what is before has been paid for
 }
 
-// next returns the next URL; start and end say where it is.
-func (s *textScanner) next() (URL, bool) {
+// next returns the next URL, found in the time of w; start and end say where it is.
+func (s *textScanner) next(w *watch) (URL, bool) {
 	for {
 		s.dot = nextIndex(s.text, ".", s.dot, s.from)
 		s.colon = nextIndex(s.text, "://", s.colon, s.from)
 		switch {
-		case s.dot == len(s.text) && s.colon == len(s.text), !s.inTime(min(s.dot, s.colon)):
+		case s.dot == len(s.text) && s.colon == len(s.text), !s.inTime(w, min(s.dot, s.colon)):
 			return URL{}, false
 		case s.colon < s.dot:
 			if u, ok := s.withScheme(s.colon); ok {
@@ -64,11 +63,11 @@ func (s *textScanner) next() (URL, bool) {
 	}
 }
 
-// inTime says whether there is time to look at what is at to.
-func (s *textScanner) inTime(to int) bool {
+// inTime says whether w has time to look at what is at to.
+func (s *textScanner) inTime(w *watch, to int) bool {
 	work := to - s.seen + lookUpWork
 	s.seen = to
-	return s.watch == nil || s.watch.spend(work)
+	return w.spend(work)
 }
 
 // nextIndex returns where sub is next, at or after from, when at was the last

@@ -108,8 +108,7 @@ func (d *wordDecoder) word(w word) {
 	}
 	d.charset = w.charset
 	if w.encoding == 'b' {
-		long := untimed()
-		d.pending, _ = decodeBase64(d.pending, []byte(w.text), len(w.text), &long)
+		d.pending, _ = decodeBase64(d.pending, []byte(w.text), len(w.text), &watch{})
 		return
 	}
 	// The "Q" encoding (RFC 2047, section 4.2) is quoted-printable with
@@ -143,8 +142,7 @@ func (d *wordDecoder) flush() {
 			label = "windows-1252"
 		}
 	}
-	long := untimed()
-	text, _ := toUTF8(d.pending, label, &long)
+	text, _ := toUTF8(d.pending, label, &watch{})
 	d.out.WriteString(text)
 	d.pending = d.pending[:0]
 }
@@ -154,6 +152,5 @@ func outsideWords(text string) string {
 	if utf8.ValidString(text) {
 		return text
 	}
-	long := untimed()
-	return windows1252([]byte(text), &long)
+	return windows1252([]byte(text), &watch{})
 }
