@@ -40,8 +40,7 @@ func (c *dkimGenkeyCmd) Run(g *globals) error {
 	if t.Directory == "" { // its keys have files of their own so far
 		t.Directory = c.keyDirectory(g, t.Domain)
 	}
-	start := time.Now()
-	state, err := rotation.Generate(t.Directory, t.Domain, wishes, start)
+	state, err := rotation.Generate(t.Directory, t.Domain, wishes, time.Now())
 	switch {
 	case errors.Is(err, rotation.ErrNextIsThere):
 		return &exitError{exitFindings, fmt.Errorf("%w: publish it (milterd dkim dns %s) and let it sign (milterd dkim rotate %s)", err, t.Domain, t.Domain)}
@@ -54,7 +53,7 @@ func (c *dkimGenkeyCmd) Run(g *globals) error {
 	made := state.Keys[len(state.Keys)-len(wishes):]
 	for i := range made {
 		verb := "made"
-		if info, err := os.Stat(made[i].Path); err == nil && info.ModTime().Before(start.Add(-kernelTick)) {
+		if made[i].TakenUp {
 			verb = "took the key that was there:"
 		}
 		fmt.Fprintf(g.stdout, "%s %s (%s)\n", verb, made[i].Path, describe(&made[i]))
@@ -71,10 +70,6 @@ func (c *dkimGenkeyCmd) Run(g *globals) error {
 	}
 	return nil
 }
-
-// kernelTick is how far the time of a new file may be behind the clock: the kernel takes
-// that of its last tick.
-const kernelTick = 20 * time.Millisecond
 
 // configuredDirectories are those of managed keys that the configuration names.
 func configuredDirectories(cfg *config.Config) (all []string) {

@@ -69,6 +69,9 @@ type Key struct {
 
 	// Path is the file, with its directory. It is not in the state file.
 	Path string `json:"-"`
+
+	// TakenUp marks a new key whose file was there before. It is not in the state file.
+	TakenUp bool `json:"-"`
 }
 
 // A State is what is in a state file: the managed keys of one domain.

@@ -194,6 +194,7 @@ func (d disk) makeKey(dir string, s *keys.State, algorithm string, bits int, sel
 	k := keys.Key{Selector: selector, Algorithm: algorithm, File: selector + ".pem", Stage: keys.Next, Name: name, Created: now}
 	k.Path = filepath.Join(dir, k.File)
 	private, err := keys.Load(k.Path)
+	k.TakenUp = err == nil
 	if errors.Is(err, keys.ErrMissing) {
 		private, err = d.newKey(dir, k.File, algorithm, bits)
 	}

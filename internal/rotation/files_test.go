@@ -128,8 +128,8 @@ func TestGenerateTakesUp(t *testing.T) {
 	}
 	os.Remove(filepath.Join(dir, keys.StateFile))
 	again, err := Generate(dir, "example.org", []Wish{{Algorithm: keys.Ed25519, Selector: "202611e"}}, noon)
-	if err != nil || again.Keys[0].Record != s.Keys[0].Record {
-		t.Errorf("%+v, %v", again, err)
+	if err != nil || again.Keys[0].Record != s.Keys[0].Record || s.Keys[0].TakenUp || !again.Keys[0].TakenUp {
+		t.Errorf("%+v, %v\nbefore %+v", again, err, s)
 	}
 	os.Remove(filepath.Join(dir, keys.StateFile))
 	if _, err := Generate(dir, "example.org", []Wish{{Algorithm: keys.RSA, Bits: 2048, Selector: "202611e"}}, noon); err == nil || !strings.Contains(err.Error(), "another key in it, ed25519 of 256 bits") {

@@ -162,7 +162,7 @@ type Wish struct {
 }
 
 // Generate makes the next keys of a domain in dir, which it creates where it is
-// missing. It returns the state with them.
+// missing. It returns the state with them; they are its last.
 func Generate(dir, domain string, wishes []Wish, now time.Time) (*keys.State, error) {
 	return generate(disk{}, dir, domain, wishes, now)
 }
