@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"milterd/checks"
-	"milterd/rules"
 )
 
 // Shift is what else changes in a score when one finding takes the place of another.
@@ -48,9 +47,10 @@ func (p *Policy) Instead(f Facts, check string, family []string) []Shift {
 
 // combines reports whether a composite or a group names one of the family.
 func (p *Policy) combines(family []string) bool {
-	named := func(name string) bool { return slices.Contains(family, name) }
-	return slices.ContainsFunc(p.composites, func(c composite) bool { return slices.ContainsFunc(c.Names, named) }) ||
-		slices.ContainsFunc(p.groups, func(g rules.Group) bool { return slices.ContainsFunc(g.Rules, named) })
+	return slices.ContainsFunc(family, func(name string) bool {
+		_, grouped := p.groupOf[name]
+		return grouped || len(p.namedBy[name]) > 0
+	})
 }
 
 // with are the facts if a check had found this one thing.
