@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -50,21 +49,7 @@ func corpus(tb testing.TB) []*mail {
 
 // withoutTransport takes the fields off that say how a message came into the
 // collection, so that no filter can learn them.
-func withoutTransport(raw []byte) []byte {
-	head, body, _ := bytes.Cut(raw, []byte("\n\n"))
-	var kept []byte
-	keep := true
-	for line := range bytes.Lines(append(head, '\n')) {
-		if line[0] != ' ' && line[0] != '\t' {
-			name, _, _ := bytes.Cut(line, []byte(":"))
-			keep = !onTheWay(strings.ToLower(string(name)))
-		}
-		if keep {
-			kept = append(kept, line...)
-		}
-	}
-	return append(append(kept, '\n'), body...)
-}
+func withoutTransport(raw []byte) []byte { return mailboxtest.Without(raw, onTheWay) }
 
 // deal shuffles the mail and deals it into folds, see [mailboxtest.Deal].
 func deal(all []*mail, folds int, seed uint64) {

@@ -36,10 +36,16 @@ import (
 // from 1.
 const togetherDeals = 3
 
-// transport are the fields that say how a message came into the collection. Learning
-// leaves them out by itself; here nobody has to believe it.
-var transport = []string{"received", "return-path", "delivered-to", "delivery-date", "x-original-to", "status", "x-status", "x-keywords", "x-uid",
-	"x-mozilla-status", "x-mozilla-status2", "content-length", "lines"}
+// transport says of a field that it tells how a message came into the collection, or what
+// filters said of it. Learning leaves those out by itself; here nobody has to believe it.
+func transport(name string) bool {
+	switch name {
+	case "received", "return-path", "delivered-to", "delivery-date", "x-original-to", "status", "x-status", "x-keywords", "x-uid",
+		"x-mozilla-status", "x-mozilla-status2", "content-length", "lines":
+		return true
+	}
+	return strings.HasPrefix(name, "x-spam")
+}
 
 // letter is a message with all that is known of it but what was learned.
 type letter struct {
@@ -85,30 +91,13 @@ func (b *bench) letter(t *testing.T, name string, raw []byte, spam bool) *letter
 	if err != nil {
 		t.Fatal(name, err)
 	}
-	l := &letter{name: name, spam: spam, message: m, learned: bayes.Parse(without(raw, transport), mime.Limits{})}
+	l := &letter{name: name, spam: spam, message: m, learned: bayes.Parse(mailboxtest.Without(raw, transport), mime.Limits{})}
 	_, l.body, _ = bytes.Cut(raw, []byte("\n\n"))
 	if l.results, err = run(t.Context(), b.checks, m); err != nil {
 		t.Fatal(name, err)
 	}
 	l.sample = b.evidence.sample(name, l.results, spam)
 	return l
-}
-
-// without takes fields out of a header, and what begins with X-Spam.
-func without(raw []byte, fields []string) []byte {
-	head, body, _ := bytes.Cut(raw, []byte("\n\n"))
-	var kept []byte
-	keep := true
-	for line := range bytes.Lines(append(slices.Clip(head), '\n')) {
-		if line[0] != ' ' && line[0] != '\t' {
-			name, _, _ := strings.Cut(strings.ToLower(string(line)), ":")
-			keep = !slices.Contains(fields, name) && !strings.HasPrefix(name, "x-spam")
-		}
-		if keep {
-			kept = append(kept, line...)
-		}
-	}
-	return append(append(kept, '\n'), body...)
 }
 
 func (b *bench) corpus(t *testing.T) (all []*letter) {
