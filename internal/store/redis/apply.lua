@@ -74,7 +74,7 @@ for i = 1, count do
 			call('DEL', name)
 		end
 		local n = tonumber(ARGV[at + 3])
-		if n == 3 then -- a token
+		if n == 3 then -- a token: without the table of the general way it costs the server a quarter less
 			call('BITFIELD', name, 'SET', 'i64', '#0', ARGV[at + 1], 'OVERFLOW', 'SAT', 'INCRBY', 'i64', '#1', ARGV[at + 4],
 				'INCRBY', 'i64', '#2', ARGV[at + 5], 'INCRBY', 'i64', '#3', ARGV[at + 6])
 		else
