@@ -38,8 +38,7 @@ func (c *dkimVerifyCmd) Run(g *globals) error {
 	defer resolver.Close()
 	v := &dkim.Verifier{Resolver: resolver}
 	failed, unreadable := false, false
-	skipped := func(name, why string) { fmt.Fprintf(g.stderr, "milterd: %s skipped: %s\n", safe(name), why) }
-	for file := range mailbox.Messages(c.Paths, g.stdin, skipped) {
+	for file := range mailbox.Messages(c.Paths, g.stdin, g.skipped) {
 		if file.Err != nil {
 			fmt.Fprintf(g.stderr, "milterd: %s: %v\n", safe(file.Name), file.Err)
 			unreadable = true

@@ -42,10 +42,9 @@ func (c *learnCmd) Run(g *globals) error {
 	}
 	defer s.close()
 	l := &lessons{state: s, user: user, class: bayes.Class(c.Class), counts: map[bayes.Result]int{}}
-	skipped := func(name, why string) { fmt.Fprintf(g.stderr, "milterd: %s skipped: %s\n", safe(name), why) }
 	bar := g.newProgress("learned", mailbox.Size(c.Paths))
 	defer bar.Close()
-	for m := range mailbox.Messages(c.Paths, g.stdin, skipped) {
+	for m := range mailbox.Messages(c.Paths, g.stdin, g.skipped) {
 		switch why := unlearnable(&m); {
 		case why != nil:
 			l.refused++

@@ -63,6 +63,12 @@ func (g *globals) open(file string) (io.ReadCloser, error) {
 	return f, nil
 }
 
+// skipped says of a file that holds no message why it is passed over; see
+// [mailbox.Messages].
+func (g *globals) skipped(name, why string) {
+	fmt.Fprintf(g.stderr, "milterd: %s skipped: %s\n", safe(name), why)
+}
+
 type cli struct {
 	globals
 

@@ -23,11 +23,10 @@ func (c *rulesTestCmd) corpus(g *globals, set *rules.Set) error {
 	}
 	bar := g.newProgress("tried", mailbox.Size(c.Paths))
 	defer bar.Close()
-	skipped := func(name, why string) { fmt.Fprintf(g.stderr, "milterd: %s skipped: %s\n", safe(name), why) }
 	var samples []weights.Sample
 	unreadable := false
 	for i, path := range c.Paths {
-		for m := range mailbox.Messages([]string{path}, g.stdin, skipped) {
+		for m := range mailbox.Messages([]string{path}, g.stdin, g.skipped) {
 			err := m.Err
 			if err == nil {
 				var s weights.Sample

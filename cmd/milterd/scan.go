@@ -64,8 +64,7 @@ func (c *scanCmd) Run(g *globals) error {
 func (c *scanCmd) each(g *globals, do func(mailbox.Message) error) error {
 	bar := g.newProgress("scanned", mailbox.Size(c.Paths))
 	defer bar.Close()
-	skipped := func(name, why string) { fmt.Fprintf(g.stderr, "milterd: %s skipped: %s\n", safe(name), why) }
-	for m := range mailbox.Messages(c.Paths, g.stdin, skipped) {
+	for m := range mailbox.Messages(c.Paths, g.stdin, g.skipped) {
 		if err := do(m); err != nil {
 			return err
 		}

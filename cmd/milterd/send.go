@@ -52,8 +52,7 @@ func (c *sendCmd) Run(g *globals) error {
 		return &exitError{exitUnavailable, cmp.Or(err, fmt.Errorf("refused at connect: %s", r))}
 	}
 	unreadable, refused := false, false
-	skipped := func(name, why string) { fmt.Fprintf(g.stderr, "milterd: %s skipped: %s\n", safe(name), why) }
-	for file := range mailbox.Messages(c.Paths, g.stdin, skipped) {
+	for file := range mailbox.Messages(c.Paths, g.stdin, g.skipped) {
 		if file.Err != nil {
 			fmt.Fprintf(g.stderr, "milterd: %s: %s\n", safe(file.Name), safe(file.Err.Error()))
 			unreadable = true
