@@ -17,7 +17,7 @@ func (t *Tree) URLs() ([]URL, Facts) {
 			}
 			view, found := p.View()
 			c.part = p
-			c.facts |= found & (1<<LimitURLs | 1<<LimitTime) // there were too many to note
+			c.facts |= found & (1<<LimitURLs | 1<<LimitTime) // there were more of them than were noted
 			c.watch = t.budget.watch()
 			c.view(view)
 			c.watch.note(&c.facts)

@@ -146,10 +146,10 @@ func wordCharacter(r rune) rune {
 	return -1
 }
 
-// dotted says whether a small letter follows a dot that is not the first character.
+// dotted says whether a letter follows a dot that is not the first character.
 func dotted(word string) bool {
 	for i := 1; i+1 < len(word); i++ {
-		if c := word[i+1]; word[i] == '.' && (alphanumeric(c) && (c > '9')) {
+		if c := word[i+1]; word[i] == '.' && alphanumeric(c) && c > '9' {
 			return true
 		}
 	}
