@@ -78,7 +78,7 @@ func ReadBackup(r io.Reader) (*Backup, error) {
 				return nil, fmt.Errorf("%w: the first line is not \"v 3 db_version\" or \"v 2 db_version\"", ErrBackup)
 			}
 		} else if line = bytes.TrimRight(line, "\r\n"); long {
-			b.problem(number, "longer than 4096 bytes")
+			b.problem(number, fmt.Sprintf("longer than %d bytes", maxLine))
 		} else if why := b.line(line, version); why != "" {
 			b.problem(number, why)
 		}
@@ -172,19 +172,13 @@ func (b *Backup) count(columns [][]byte, version int) (why string) {
 	if version == 2 {
 		sum := sha1.Sum(columns[4])
 		c.Sum = [5]byte(sum[len(sum)-5:])
-	} else if n, err := hex.Decode(c.Sum[:], fit(columns[4])); err != nil || n != len(c.Sum) {
+	} else if sum, err := hex.AppendDecode(nil, columns[4]); err != nil || len(sum) != len(c.Sum) {
 		return "expected a token of ten hexadecimal digits"
+	} else {
+		c.Sum = [5]byte(sum)
 	}
 	if spam+ham > 0 {
 		b.Counts = append(b.Counts, c)
 	}
 	return ""
-}
-
-// fit returns digits if they are as many as a token has, else nothing.
-func fit(digits []byte) []byte {
-	if len(digits) == 10 {
-		return digits
-	}
-	return nil
 }
