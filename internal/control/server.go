@@ -128,13 +128,9 @@ func (s *Server) lessons(w http.ResponseWriter, r *http.Request) {
 	}
 	if class == show {
 		report.Taught, err = s.Desk.Taught(r.Context(), user, raw...)
-		if err != nil {
-			report.Error = err.Error()
-		}
-		answer(w, report)
-		return
+	} else {
+		report.Results, err = s.Desk.Teach(r.Context(), learning.Lesson{User: user, Class: class, By: s.Desk.Rights.Caller(uid), Source: learning.FromCommand}, raw...)
 	}
-	report.Results, err = s.Desk.Teach(r.Context(), learning.Lesson{User: user, Class: class, By: s.Desk.Rights.Caller(uid), Source: learning.FromCommand}, raw...)
 	if err != nil {
 		report.Error = err.Error()
 	}
