@@ -2,7 +2,6 @@ package match
 
 import (
 	"math"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -95,24 +94,22 @@ func shift(list []needle, before, after extent) []needle {
 }
 
 // reduce leaves out literals that contain another one, which is enough.
-func reduce(list []needle) []needle {
-	kept := slices.Clone(list)
-	for i := range kept {
-		for j, long := range list {
-			if i == j || !strings.Contains(long.text, list[i].text) {
-				continue
-			}
-			// The rest of the long one is around the short one, on either side.
-			rest := ofBytes(len(long.text) - len(list[i].text))
-			kept[i].before = kept[i].before.or(long.before.plus(rest))
-			kept[i].after = kept[i].after.or(long.after.plus(rest))
+func reduce(list []needle) (kept []needle) {
+	for i, short := range list {
+		if containsOther(list, i) {
+			continue
 		}
+		for j, long := range list {
+			if i != j && strings.Contains(long.text, short.text) {
+				// The rest of the long one is around the short one, on either side.
+				rest := ofBytes(len(long.text) - len(short.text))
+				short.before = short.before.or(long.before.plus(rest))
+				short.after = short.after.or(long.after.plus(rest))
+			}
+		}
+		kept = append(kept, short)
 	}
-	i := -1
-	return slices.DeleteFunc(kept, func(long needle) bool {
-		i++
-		return containsOther(list, i)
-	})
+	return kept
 }
 
 // containsOther says whether the literal numbered i contains another one of a list, or
