@@ -167,28 +167,22 @@ func Explain(v bayes.Verdict) string {
 	if v.User != (bayes.Totals{}) {
 		fmt.Fprintf(&b, " and the user's %d and %d", v.User.Spam, v.User.Ham)
 	}
-	for i, clue := range v.Clues[:min(len(v.Clues), shown)] {
-		separator := ", "
-		if i == 0 {
-			separator = ": "
-		}
-		fmt.Fprintf(&b, "%s%s %+.2f (%d/%d)", separator, printable(clue.Token.String(), 40), clue.Weight, clue.Spam, clue.Ham)
-	}
-	explainImported(&b, v.Imported)
-	return b.String()
-}
-
-// explainImported says the same of what another filter had learned.
-func explainImported(b *strings.Builder, i *bayes.Imported) {
-	if i == nil {
-		return
-	}
-	fmt.Fprintf(b, "; imported, of %d spam and %d ham", i.Spam, i.Ham)
 	separator := ": "
-	for _, clue := range i.Clues[:min(len(i.Clues), shown)] {
-		fmt.Fprintf(b, "%s%s %+.2f (%d/%d)", separator, printable(clue.Text, 40), clue.Weight, clue.Spam, clue.Ham)
+	tell := func(token string, weight float64, spam, ham int64) {
+		fmt.Fprintf(&b, "%s%s %+.2f (%d/%d)", separator, printable(token, 40), weight, spam, ham)
 		separator = ", "
 	}
+	for _, clue := range v.Clues[:min(len(v.Clues), shown)] {
+		tell(clue.Token.String(), clue.Weight, clue.Spam, clue.Ham)
+	}
+	if i := v.Imported; i != nil {
+		fmt.Fprintf(&b, "; imported, of %d spam and %d ham", i.Spam, i.Ham)
+		separator = ": "
+		for _, clue := range i.Clues[:min(len(i.Clues), shown)] {
+			tell(clue.Text, clue.Weight, clue.Spam, clue.Ham)
+		}
+	}
+	return b.String()
 }
 
 // printable makes a stranger's text safe for logs and terminals, in at most n bytes

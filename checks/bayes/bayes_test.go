@@ -261,3 +261,13 @@ func TestExplainIsSafe(t *testing.T) {
 		t.Errorf("%q", text)
 	}
 }
+
+// What was imported is told of like what was learned, behind it.
+func TestExplainImported(t *testing.T) {
+	v := bayes.Verdict{Site: bayes.Totals{Spam: 2, Ham: 3}, Imported: &bayes.Imported{Spam: 12, Ham: 30, Clues: []bayes.ImportedClue{
+		{Text: "pills\x1b", Spam: 34, Weight: 0.21}, {Text: "sk:confere", Spam: 1, Ham: 20, Weight: -0.5},
+	}}}
+	if got, want := Explain(v), `of 2 spam and 3 ham; imported, of 12 spam and 30 ham: pills\x1b +0.21 (34/0), sk:confere -0.50 (1/20)`; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
