@@ -227,8 +227,10 @@ func (v Verdict) text() string {
 	}
 	text := fmt.Sprintf("v=1;id=%s;t=%d;score=%s;objective=%s;bayes=%s;junk=%s;action=%s;would=%s;by=%s",
 		v.ID, v.Time.Unix(), points(v.Score), points(v.Objective), points(v.Bayes), junk, v.Action, v.Would, by)
-	for i, s := range v.Rules {
-		text += [...]string{";rules=", ","}[min(i, 1)] + s.Finding + ":" + points(s.Points)
+	before := ";rules="
+	for _, s := range v.Rules {
+		text += before + s.Finding + ":" + points(s.Points)
+		before = ","
 	}
 	return text
 }
