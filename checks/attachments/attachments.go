@@ -188,14 +188,16 @@ func (s *search) hit(finding string, path []string, what string) {
 		}
 	}
 	// The end of a path is what matters most.
-	for len(path) > 1 && len(strings.Join(path, "/")) > maxDetail/2 {
+	end := strings.Join(path, "/")
+	for len(path) > 1 && len(end) > maxDetail/2 {
 		path = path[1:]
+		end = strings.Join(path, "/")
 	}
-	detail := message.SafeText(strings.Join(path, "/"), maxDetail)
+	detail := message.SafeText(end, maxDetail)
 	if what != "" {
 		detail = message.SafeText(detail+": "+what, maxDetail+60)
 	}
-	s.hits = append(s.hits, hit{finding, detail, strings.Join(path, "/"), 1})
+	s.hits = append(s.hits, hit{finding, detail, end, 1})
 }
 
 // headSize is how much of a file tells what it is: the image of a CD does so last, see
@@ -213,12 +215,12 @@ func (s *search) attachment(a *mime.Attachment) {
 	}
 	at := names[:1]
 	late := false
-	decoded := func(bytes []byte, facts mime.Facts) []byte {
+	decoded := func(content []byte, facts mime.Facts) []byte {
 		if facts.Has(mime.LimitTime) && !late {
 			s.hit(findPartial, at, "")
 			late, s.partial = true, true
 		}
-		return bytes
+		return content
 	}
 	content := func() []byte { return decoded(a.Part.Content()) }
 	head := decoded(a.Part.Head(headSize))
@@ -281,11 +283,7 @@ func alias(name string, path []string) string {
 
 // file looks at a file that lies in a winmail.dat.
 func (s *search) file(e *archive.Entry) {
-	names := []string{e.Name()}
-	if e.Alias != "" {
-		names = append(names, e.Alias)
-	}
-	k := kindOf(e.Head)
+	names, k := e.Names(), kindOf(e.Head)
 	s.executable(findExecutable, names, e.Path, k)
 	for _, name := range names {
 		if s.check.risky.has(readName(name).extension) {
@@ -337,10 +335,7 @@ func (s *search) archive(content []byte, name string) {
 			return
 		}
 		files++
-		names := []string{e.Name()}
-		if e.Alias != "" {
-			names = append(names, e.Alias)
-		}
+		names := e.Names()
 		switch n := readName(e.Name()); {
 		case scripts.has(n.extension) && s.check.executable.has(n.extension) && !n.doubled():
 			withScripts = append(withScripts, e.Path)

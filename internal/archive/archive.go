@@ -101,6 +101,14 @@ func (e *Entry) Content() []byte {
 // Name returns the entry's own name.
 func (e *Entry) Name() string { return e.Path[len(e.Path)-1] }
 
+// Names returns the entry's own name and, where there is one, its alias.
+func (e *Entry) Names() []string {
+	if e.Alias == "" {
+		return []string{e.Name()}
+	}
+	return []string{e.Name(), e.Alias}
+}
+
 // Facts is a set of what was met on a walk.
 type Facts uint16
 
