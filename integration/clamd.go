@@ -10,8 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
-	"time"
 )
 
 // Eicar is the harmless file that every scanner finds, in two pieces so that none finds
@@ -20,12 +18,12 @@ const Eicar = `X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-` + `STANDARD-ANTIVIRUS-TEST-FI
 
 // A Clamd is a running clamd that knows one signature, that of [Eicar].
 type Clamd struct {
+	Neighbour
 	Socket string
 	Log    *Log
 
 	bed  *Bed
 	conf string
-	proc *process
 }
 
 // MissingClamd says why there can be no clamd here, or "".
@@ -80,19 +78,3 @@ func (c *Clamd) probe(ctx context.Context) error {
 	}
 	return nil
 }
-
-// Stop ends clamd.
-func (c *Clamd) Stop() error { return c.proc.stop(10 * time.Second) }
-
-// Kill ends clamd as a crash does.
-func (c *Clamd) Kill() error {
-	err := c.proc.signal(syscall.SIGKILL)
-	<-c.proc.ended.Done()
-	return err
-}
-
-// Freeze lets clamd hang, Thaw go on.
-func (c *Clamd) Freeze() error { return c.proc.signal(syscall.SIGSTOP) }
-
-// Thaw lets a frozen clamd go on.
-func (c *Clamd) Thaw() error { return c.proc.signal(syscall.SIGCONT) }

@@ -197,9 +197,7 @@ func (d *Daemon) State() string { return filepath.Join(d.dir, "state") }
 func (d *Daemon) Kill() error {
 	proc := d.proc
 	d.proc = nil
-	err := proc.signal(syscall.SIGKILL)
-	<-proc.ended.Done()
-	return err
+	return proc.kill()
 }
 
 // close ends the daemon with its bed. One that ended by itself is an error.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -184,10 +183,9 @@ func (s *sharedRedis) start(t *testing.T) {
 
 func (s *sharedRedis) kill(t *testing.T) {
 	t.Helper()
-	if err := s.proc.signal(syscall.SIGKILL); err != nil {
+	if err := s.proc.kill(); err != nil {
 		t.Fatal(err)
 	}
-	<-s.proc.ended.Done()
 }
 
 // TestGreylistShared has two hosts with one Redis: who was asked by one may come back

@@ -92,6 +92,13 @@ func (p *process) pid() int { return p.cmd.Process.Pid }
 
 func (p *process) signal(sig syscall.Signal) error { return p.cmd.Process.Signal(sig) }
 
+// kill ends it as a crash or the kernel would, and waits for that.
+func (p *process) kill() error {
+	err := p.signal(syscall.SIGKILL)
+	<-p.ended.Done()
+	return err
+}
+
 // stop asks politely, waits, and then insists.
 func (p *process) stop(grace time.Duration) error {
 	p.signal(syscall.SIGTERM)
@@ -100,10 +107,24 @@ func (p *process) stop(grace time.Duration) error {
 		return nil
 	case <-time.After(grace):
 	}
-	p.signal(syscall.SIGKILL)
-	<-p.ended.Done()
+	p.kill()
 	return fmt.Errorf("%s (pid %d) did not end within %v of SIGTERM and was killed", p.name, p.pid(), grace)
 }
+
+// A Neighbour is a program that runs beside milterd, to be broken and mended.
+type Neighbour struct{ proc *process }
+
+// Stop ends it.
+func (n *Neighbour) Stop() error { return n.proc.stop(10 * time.Second) }
+
+// Kill ends it as a crash does.
+func (n *Neighbour) Kill() error { return n.proc.kill() }
+
+// Freeze lets it hang, Thaw go on.
+func (n *Neighbour) Freeze() error { return n.proc.signal(syscall.SIGSTOP) }
+
+// Thaw lets it go on after Freeze.
+func (n *Neighbour) Thaw() error { return n.proc.signal(syscall.SIGCONT) }
 
 // whileAlive runs wait with a context that ends when the process does.
 func (p *process) whileAlive(ctx context.Context, wait func(context.Context) error) error {

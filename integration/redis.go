@@ -10,18 +10,16 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
 )
 
 // A Redis is a running redis-server without persistence: what it holds ends with it.
 type Redis struct {
+	Neighbour
 	Log *Log
 
 	bed  *Bed
 	dir  string
 	port Port
-	proc *process
 }
 
 // MissingRedis says why there can be no Redis here, or "".
@@ -65,22 +63,6 @@ func (r *Redis) Start(ctx context.Context) error {
 	}
 	return r.proc.ready(ctx, func(ctx context.Context) error { return r.Do(ctx, "PING") })
 }
-
-// Stop ends the server.
-func (r *Redis) Stop() error { return r.proc.stop(10 * time.Second) }
-
-// Kill ends the server as a crash does.
-func (r *Redis) Kill() error {
-	err := r.proc.signal(syscall.SIGKILL)
-	<-r.proc.ended.Done()
-	return err
-}
-
-// Freeze lets the server hang, Thaw go on.
-func (r *Redis) Freeze() error { return r.proc.signal(syscall.SIGSTOP) }
-
-// Thaw lets a frozen server go on.
-func (r *Redis) Thaw() error { return r.proc.signal(syscall.SIGCONT) }
 
 // Do sends one command; an answer that is an error is one.
 func (r *Redis) Do(ctx context.Context, command ...string) error {
