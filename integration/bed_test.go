@@ -95,7 +95,7 @@ func TestBed(t *testing.T) {
 	})
 	t.Run("log", func(t *testing.T) {
 		t.Parallel()
-		got := parseLine(`time=2026-11-20T10:00:00Z level=INFO msg=verdict qid=4bV findings=A,B reply="554 5.7.1 \"no\" (k7q)" score=-1.5`)
+		got := ParseLine(`time=2026-11-20T10:00:00Z level=INFO msg=verdict qid=4bV findings=A,B reply="554 5.7.1 \"no\" (k7q)" score=-1.5`)
 		check(t, got["msg"] == "verdict" && got["findings"] == "A,B" && got["reply"] == `554 5.7.1 "no" (k7q)` && got["score"] == "-1.5", "%v", got)
 	})
 }

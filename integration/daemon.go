@@ -219,7 +219,7 @@ func (d *Daemon) Reload(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return d.Log.WaitFunc(ctx, mark, "reload", func(line string) bool {
-		return parseLine(line)["msg"] != "verdict" && strings.Contains(strings.ToLower(line), "reload")
+		return ParseLine(line)["msg"] != "verdict" && strings.Contains(strings.ToLower(line), "reload")
 	})
 }
 
@@ -308,39 +308,36 @@ func (d *Daemon) verdict(ctx context.Context, attribute, value string) (Verdict,
 		return nil, fmt.Errorf("no %s to look for a verdict by", attribute)
 	}
 	line, err := d.Log.WaitFunc(ctx, 0, "msg=verdict "+attribute+"="+value, func(line string) bool {
-		v := parseLine(line)
+		v := ParseLine(line)
 		return v["msg"] == "verdict" && v[attribute] == value
 	})
-	return parseLine(line), err
+	return ParseLine(line), err
 }
 
 // Refused waits for the log line about a recipient who was refused at RCPT TO, by
 // milterd's own transaction id.
 func (d *Daemon) Refused(ctx context.Context, id, rcpt string) (Verdict, error) {
 	line, err := d.Log.WaitFunc(ctx, 0, "recipient refused id="+id+" rcpt=<"+rcpt+">", func(line string) bool {
-		v := parseLine(line)
+		v := ParseLine(line)
 		return v["msg"] == "recipient refused" && v["id"] == id && v["rcpt"] == "<"+rcpt+">"
 	})
-	return parseLine(line), err
+	return ParseLine(line), err
 }
 
 // Verdicts returns all verdicts logged after the mark (see [Log.Mark]).
 func (d *Daemon) Verdicts(mark int) []Verdict {
 	var all []Verdict
 	for _, line := range d.Log.Since(mark) {
-		if v := parseLine(line); v["msg"] == "verdict" {
+		if v := ParseLine(line); v["msg"] == "verdict" {
 			all = append(all, v)
 		}
 	}
 	return all
 }
 
-// ParseVerdict reads a line of the daemon's log, of whatever kind: msg says which.
-func ParseVerdict(line string) Verdict { return parseLine(line) }
-
-// parseLine reads slog's text format: key=value, values quoted as in Go where
-// needed.
-func parseLine(line string) Verdict {
+// ParseLine reads a line of the daemon's log, of whatever kind: msg says which. It is in
+// slog's text format: key=value, values quoted as in Go where needed.
+func ParseLine(line string) Verdict {
 	v := make(Verdict)
 	for line = strings.TrimSpace(line); line != ""; line = strings.TrimLeft(line, " ") {
 		key, rest, found := strings.Cut(line, "=")

@@ -152,7 +152,7 @@ func TestKillUnderLoad(t *testing.T) {
 		}
 	}
 	for _, line := range d.Log.Since(0) {
-		check(t, parseLine(line)["level"] != "ERROR", "the daemons complain: %s", line)
+		check(t, ParseLine(line)["level"] != "ERROR", "the daemons complain: %s", line)
 	}
 	check(t, lessons > 0, "nothing was learned in %d lives", kills)
 	check(t, kills < 8 || asked > 0 && verdicts > 0, "%d senders and %d verdicts looked at again in %d lives", asked, verdicts, kills)

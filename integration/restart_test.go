@@ -54,7 +54,7 @@ func TestRestart(t *testing.T) {
 		check(t, times == 1, "message %d is there %d times", n, times)
 	}
 	for _, line := range d.Log.Since(0) {
-		v := parseLine(line)
+		v := ParseLine(line)
 		check(t, v["level"] != "ERROR" && v["level"] != "WARN", "the daemons complain: %s", line)
 	}
 	check(t, sent >= want, "%d messages for %d restarts: nothing is proved", sent, want)

@@ -28,7 +28,7 @@ func (l *Lab) Settle(ctx context.Context, p *Postman, since Marks, journalWhole 
 	a := Account{Letters: p.Letters(), Postfix: l.Bed.Log.Since(since.postfix), JournalWhole: journalWhole, Required: required(), Copies: held}
 	for i, b := range l.Benches {
 		for _, line := range b.Daemon.Log.Since(since.daemons[i]) {
-			if v := integration.ParseVerdict(line); v["id"] != "" {
+			if v := integration.ParseLine(line); v["id"] != "" {
 				a.Milterd = append(a.Milterd, v)
 			}
 		}
