@@ -159,17 +159,17 @@ func (s *settling) letter(l *Letter) {
 		s.checked(l, c)
 	}
 	s.Again += max(0, len(copies)-1)
-	switch last := l.Tries; {
+	switch {
 	case len(copies) > 0:
 		s.Delivered++
 		if copies[0].Where == "hold" {
 			s.Held++
 		}
-	case len(last) == 0:
+	case len(l.Tries) == 0:
 		s.breach("never tried: %s", l.Subject())
-	case last[len(last)-1].Unheard || last[len(last)-1].Reply.Code/100 == 4:
+	case l.last().Unheard || l.last().Reply.Code/100 == 4:
 		s.Deferred++
-	case last[len(last)-1].Reply.Code/100 == 5:
+	case l.last().Reply.Code/100 == 5:
 		s.Rejected++
 	}
 }

@@ -32,15 +32,13 @@ func (l *Lab) Settle(ctx context.Context, p *Postman, since Marks, journalWhole 
 				a.Milterd = append(a.Milterd, v)
 			}
 		}
-		records, err := b.journal()
-		if err != nil {
-			return Balance{}, err
-		}
-		a.Journal = append(a.Journal, records...)
 	}
 	delivered, err := l.mailboxes()
-	a.Copies = append(a.Copies, delivered...)
 	if err != nil {
+		return Balance{}, err
+	}
+	a.Copies = append(a.Copies, delivered...)
+	if a.Journal, err = l.journals(); err != nil {
 		return Balance{}, err
 	}
 	if journalWhole {
@@ -48,13 +46,8 @@ func (l *Lab) Settle(ctx context.Context, p *Postman, since Marks, journalWhole 
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		for balance := a.Settle(); balance.Unwritten > 0 && wait(ctx, moment) == nil; balance = a.Settle() {
-			a.Journal = nil
-			for _, b := range l.Benches {
-				records, err := b.journal()
-				if err != nil {
-					return Balance{}, err
-				}
-				a.Journal = append(a.Journal, records...)
+			if a.Journal, err = l.journals(); err != nil {
+				return Balance{}, err
 			}
 		}
 	}
@@ -172,6 +165,19 @@ func (l *Lab) Clear(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// journals reads those of all daemons.
+func (l *Lab) journals() ([]Record, error) {
+	var all []Record
+	for _, b := range l.Benches {
+		records, err := b.journal()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, records...)
+	}
+	return all, nil
 }
 
 // journal reads all that the daemon has kept. A last line that was cut short by a kill

@@ -114,9 +114,12 @@ func (l *Letter) Final() bool {
 	if len(l.Tries) == 0 {
 		return false
 	}
-	last := l.Tries[len(l.Tries)-1]
+	last := l.last()
 	return !last.Unheard && (last.Reply.Code == 250 || last.Reply.Code/100 == 5)
 }
+
+// last is the last try; there must have been one.
+func (l *Letter) last() Try { return l.Tries[len(l.Tries)-1] }
 
 // From is the envelope sender, at a domain of nobody else's: no answer about it is in a cache.
 func (l *Letter) From() string {

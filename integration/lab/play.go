@@ -148,7 +148,7 @@ func (p *play) find(ctx context.Context, letter *Letter, where string) (integrat
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if where == "hold" {
-		return p.bench.Lab.Bed.QueuedMessage(ctx, letter.last().QueueID())
+		return p.bench.Lab.Bed.QueuedMessage(ctx, letter.last().Reply.QueueID())
 	}
 	return p.bench.Lab.Bed.Find(ctx, letter.To, where, letter.Subject())
 }

@@ -5,8 +5,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
-
-	"milterd/integration"
 )
 
 // A Postman hands letters in, as the mail servers of their senders would, and keeps a
@@ -102,6 +100,3 @@ func (p *Postman) Deliver(ctx context.Context, listener string, letter *Letter, 
 		pause = min(2*pause, 3*time.Second)
 	}
 }
-
-// last is the answer to the last try.
-func (l *Letter) last() integration.Reply { return l.Tries[len(l.Tries)-1].Reply }

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"embed"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -186,14 +187,7 @@ func knownKind(n *strictyaml.Node, kind string) error {
 }
 
 // names returns the keys of a map in order.
-func names[V any](m map[string]V) []string {
-	var all []string
-	for name := range m {
-		all = append(all, name)
-	}
-	slices.Sort(all)
-	return all
-}
+func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // ReadScenario reads one; the error has file:line:column.
 func ReadScenario(file string, text []byte) (*Scenario, error) {
