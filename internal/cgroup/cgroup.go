@@ -11,6 +11,7 @@ import (
 	"bufio"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -41,20 +42,11 @@ func MemoryLimit(root fs.FS) (int64, bool) {
 			for _, mount := range []string{"sys/fs/cgroup", "sys/fs/cgroup/unified"} {
 				least = min(least, leastAbove(root, mount, group, "memory.max", "memory.high"))
 			}
-		case holds(controllers, "memory"):
+		case slices.Contains(strings.Split(controllers, ","), "memory"):
 			least = min(least, leastAbove(root, "sys/fs/cgroup/memory", group, "memory.limit_in_bytes"))
 		}
 	}
 	return least, least < unlimited
-}
-
-func holds(controllers, name string) bool {
-	for c := range strings.SplitSeq(controllers, ",") {
-		if c == name {
-			return true
-		}
-	}
-	return false
 }
 
 // leastAbove returns the smallest limit in the files of a group and of all above it. Inside a container the upper
