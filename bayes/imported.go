@@ -99,13 +99,11 @@ func (c *Classifier) Import(ctx context.Context, user, by string, b *tokens.Back
 	if err != nil {
 		return Import{}, fmt.Errorf("bayes: %w", err)
 	}
-	err = c.store.Apply(ctx, Space, store.If(importKey(s), old), store.Put(importKey(s), value, importLife))
-	c.imports.forget(s)
-	switch {
-	case errors.Is(err, store.ErrConflict):
-		return Import{}, errors.Join(ErrImporting, c.deleteCounts(ctx, s, &now))
+	switch err := c.exchange(ctx, s, old, store.Put(importKey(s), value, importLife)); {
+	case errors.Is(err, ErrImporting):
+		return Import{}, errors.Join(err, c.deleteCounts(ctx, s, &now))
 	case err != nil:
-		return Import{}, fmt.Errorf("bayes: %w", err)
+		return Import{}, err
 	}
 	if old != nil {
 		_ = c.deleteCounts(ctx, s, &was) // what is left expires
@@ -125,16 +123,24 @@ func (c *Classifier) DropImport(ctx context.Context, user string) (was Import, o
 	if err != nil || old == nil {
 		return Import{}, false, err
 	}
-	err = c.store.Apply(ctx, Space, store.If(importKey(s), old), store.Delete(importKey(s)))
-	c.imports.forget(s)
-	switch {
-	case errors.Is(err, store.ErrConflict):
-		return Import{}, false, ErrImporting
-	case err != nil:
-		return Import{}, false, fmt.Errorf("bayes: %w", err)
+	if err := c.exchange(ctx, s, old, store.Delete(importKey(s))); err != nil {
+		return Import{}, false, err
 	}
 	_ = c.deleteCounts(ctx, s, &was) // what is left expires
 	return was, true, nil
+}
+
+// exchange does something to the record of what was imported, if that is still old.
+func (c *Classifier) exchange(ctx context.Context, s scope, old []byte, op store.Op) error {
+	err := c.store.Apply(ctx, Space, store.If(importKey(s), old), op)
+	c.imports.forget(s)
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		return ErrImporting
+	case err != nil:
+		return fmt.Errorf("bayes: %w", err)
+	}
+	return nil
 }
 
 // Imported returns what was imported for a user, or with an empty name for the site;
