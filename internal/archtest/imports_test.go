@@ -85,8 +85,8 @@ var house = []room{
 	{"internal/rotation", []string{"internal/keys", "internal/dns", "internal/strictyaml", "dkim", "message"}}, // keys that take turns
 	{"internal/dovecot", nil}, // the protocol in which Sieve calls a program
 	{"internal/carry", []string{"internal/store", "message", "mime"}},
-	{"internal/learning", []string{"bayes", "mime", "internal/carry", "internal/dovecot", "internal/spamassassin/tokens", "internal/store"}}, // lessons and second opinions
-	{"internal/control", []string{"bayes", "internal/learning", "internal/dovecot", "internal/spamassassin/tokens", "internal/store"}},       // what commands ask the daemon
+	{"internal/learning", []string{"bayes", "mime", "internal/carry", "internal/dovecot", "internal/spamassassin/tokens"}},             // lessons and second opinions
+	{"internal/control", []string{"bayes", "internal/learning", "internal/dovecot", "internal/spamassassin/tokens", "internal/store"}}, // what commands ask the daemon
 	{"internal/cgroup", nil}, // what the kernel allows this process
 	{"internal/daemon", []string{"internal/cgroup", "authres", "bayes", "mime", "internal/carry", "internal/control", "internal/dovecot", "internal/learning", "internal/rotation", "internal/bridge", "internal/pipeline", "internal/engine", "internal/journal", "internal/config", "internal/dns",
 		"internal/store", "internal/store/*", "checks", "checks/all", "checks/bayes", "milter", "rules", "message"}},
