@@ -109,8 +109,9 @@ var house = []room{
 	// Faults beside a real Postfix: the name server lies, scenario files are YAML, and
 	// which checks must leave a mark the checks say themselves.
 	{"integration/lab", []string{"integration", "integration/netns", "milter", "internal/dns/dnstest", "internal/dns/zone", "internal/strictyaml", "checks", "checks/all"}},
-	{"integration/lab/faulty", []string{"checks"}}, // a check of the lab's own build
-	{"internal/complexity", nil},                   // whether work grows in line with what is read
+	{"integration/lab/faulty", []string{"checks"}},     // a check of the lab's own build
+	{"internal/race", nil},                             // whether the race detector watches
+	{"internal/complexity", []string{"internal/race"}}, // whether work grows in line with what is read
 	{"internal/archtest", nil},
 	{"internal/archtest/tally", nil},
 	{"bench/budgets", nil}, // what "make bench" writes its table with

@@ -27,6 +27,8 @@ import (
 	"testing"
 	"time"
 
+	"milterd/internal/race"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -73,7 +75,7 @@ type Parser struct {
 // Check measures parsers on all shapes, in a subtest each.
 func Check(t *testing.T, parsers ...Parser) {
 	t.Helper()
-	if raced {
+	if race.Enabled {
 		t.Skip("the race detector makes the same work ten times as long")
 	}
 	compare := os.Getenv("MILTERD_COMPLEXITY") != ""

@@ -3,6 +3,8 @@ package complexity
 import (
 	"strings"
 	"testing"
+
+	"milterd/internal/race"
 )
 
 // work spends CPU time in proportion to n.
@@ -15,7 +17,7 @@ func work(n int) int {
 }
 
 func TestCompare(t *testing.T) {
-	if raced {
+	if race.Enabled {
 		t.Skip("the race detector makes the same work ten times as long")
 	}
 	sink := 0

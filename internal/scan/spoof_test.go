@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"testing"
@@ -15,14 +14,9 @@ import (
 
 	"milterd/internal/dns"
 	"milterd/internal/dns/dnstest"
+	"milterd/internal/race"
 	"milterd/message"
 )
-
-// raced reports whether the race detector is at work, which takes its time.
-func raced() bool {
-	info, ok := debug.ReadBuildInfo()
-	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
-}
 
 // warm is a resolver that nearly always knows the answer.
 var warm = dns.Options{Timeout: 2 * time.Second, FailureTTL: 5 * time.Minute}
@@ -36,7 +30,7 @@ func TestSpoofOracle(t *testing.T) {
 	messages := 20_000
 	if long, err := strconv.Atoi(os.Getenv("LONG")); err == nil && long > 0 {
 		messages = long * 100_000
-	} else if testing.Short() || raced() {
+	} else if testing.Short() || race.Enabled {
 		messages = 2_000
 	}
 	l := newLab(t, warm, enforce, strict)

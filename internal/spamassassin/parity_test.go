@@ -21,6 +21,7 @@ import (
 
 	"milterd/checks"
 	"milterd/checks/content"
+	"milterd/internal/race"
 	"milterd/internal/strictyaml"
 	"milterd/message"
 	"milterd/rules"
@@ -46,7 +47,7 @@ var parity = map[Kind]float64{Header: 0.99, URI: 0.99, MIMEHeader: 0.99, Exists:
 // TestParity runs SpamAssassin itself on mail, then its rules, carried over, in
 // the check that runs rules for milterd, and compares rule by rule.
 func TestParity(t *testing.T) {
-	if raceDetector {
+	if race.Enabled {
 		t.Skip("nothing here runs at the same time, and it takes minutes with the race detector")
 	}
 	needStock(t)

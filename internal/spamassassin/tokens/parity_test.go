@@ -12,13 +12,14 @@ import (
 	"testing"
 
 	"milterd/internal/mailbox/mailboxtest"
+	"milterd/internal/race"
 )
 
 // TestParity has SpamAssassin itself take mail apart and compares token by token.
 // Texts that are hidden from readers are left out: what hides text is seen in
 // different ways.
 func TestParity(t *testing.T) {
-	if raced {
+	if race.Enabled {
 		t.Skip("nothing here runs at the same time as something else")
 	}
 	const tlds = "/usr/share/spamassassin/20_aux_tlds.cf" // without it no link is known

@@ -1,5 +1,0 @@
-//go:build !race
-
-package complexity
-
-const raced = false

@@ -1,5 +1,0 @@
-//go:build !race
-
-package spamassassin
-
-const raceDetector = false
