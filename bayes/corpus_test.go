@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"milterd/internal/mailbox/mailboxtest"
-
+	"milterd/internal/race"
 	"milterd/internal/store"
 	"milterd/mime"
 )
@@ -34,7 +34,7 @@ func (m *mail) class() Class {
 // corpus reads the mail that is there to try filters on.
 func corpus(tb testing.TB) []*mail {
 	tb.Helper()
-	if raced {
+	if race.Enabled {
 		tb.Skip("nothing here runs at the same time as something else")
 	}
 	var all []*mail

@@ -18,6 +18,7 @@ import (
 	bayescheck "milterd/checks/bayes"
 	"milterd/internal/mailbox"
 	"milterd/internal/mailbox/mailboxtest"
+	"milterd/internal/race"
 	"milterd/internal/store"
 	"milterd/message"
 	"milterd/mime"
@@ -270,7 +271,7 @@ func bounds(deals [][]filing, way, draws int) (ham, spam [2]float64) {
 // Rules and Bayes together, one fold of five, against a floor that leaves room for
 // chance. The figures are the business of make accuracy.
 func TestTogetherFloor(t *testing.T) {
-	if raced {
+	if race.Enabled {
 		t.Skip("nothing here runs at the same time as something else")
 	}
 	b := newBench(t)

@@ -1,5 +1,0 @@
-//go:build !race
-
-package bayes
-
-const raced = false
