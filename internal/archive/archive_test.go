@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,22 +61,18 @@ func makeTar(tb testing.TB, files ...file) []byte {
 }
 
 func makeGzip(tb testing.TB, content []byte) []byte {
-	tb.Helper()
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	if _, err := w.Write(content); err != nil {
-		tb.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		tb.Fatal(err)
-	}
-	return b.Bytes()
+	return packed(tb, content, func(to io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(to), nil })
 }
 
 func makeXZ(tb testing.TB, content []byte) []byte {
+	return packed(tb, content, func(to io.Writer) (io.WriteCloser, error) { return xz.NewWriter(to) })
+}
+
+// packed returns what a packer makes of content.
+func packed(tb testing.TB, content []byte, packer func(to io.Writer) (io.WriteCloser, error)) []byte {
 	tb.Helper()
 	var b bytes.Buffer
-	w, err := xz.NewWriter(&b)
+	w, err := packer(&b)
 	if err == nil {
 		_, err = w.Write(content)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/flate"
 	"encoding/binary"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,25 +23,15 @@ func cabFolderOf(tb testing.TB, method uint16, files []file) (blocks [][]byte) {
 	}
 	for at := 0; at < len(all); at += cabWindow {
 		content := all[at:min(at+cabWindow, len(all))]
-		packed := content
+		inside := content
 		if method == cabMSZIP {
-			var b bytes.Buffer
-			b.WriteString("CK")
-			w, err := flate.NewWriterDict(&b, flate.BestCompression, all[max(0, at-cabWindow):at])
-			if err == nil {
-				_, err = w.Write(content)
-			}
-			if err == nil {
-				err = w.Close()
-			}
-			if err != nil {
-				tb.Fatal(err)
-			}
-			packed = b.Bytes()
+			inside = append([]byte("CK"), packed(tb, content, func(to io.Writer) (io.WriteCloser, error) {
+				return flate.NewWriterDict(to, flate.BestCompression, all[max(0, at-cabWindow):at])
+			})...)
 		}
-		block := binary.LittleEndian.AppendUint16(make([]byte, 4), uint16(len(packed))) // no checksum
+		block := binary.LittleEndian.AppendUint16(make([]byte, 4), uint16(len(inside))) // no checksum
 		block = binary.LittleEndian.AppendUint16(block, uint16(len(content)))
-		blocks = append(blocks, append(block, packed...))
+		blocks = append(blocks, append(block, inside...))
 	}
 	return blocks
 }
