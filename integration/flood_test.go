@@ -33,7 +33,7 @@ func TestFlood(t *testing.T) {
 		messages, size = n, 25<<20
 	}
 	key := newSigner("flood.test")
-	server := serveNames(t, "flood.test TXT v=spf1 ip4:203.0.113.0/24 -all\n"+selector+"._domainkey.flood.test TXT "+key.record()+"\n")
+	server := serveNames(t, "flood.test TXT v=spf1 ip4:203.0.113.0/24 -all\n"+selector+"._domainkey.flood.test TXT "+key.record()+"\n", nil)
 	// Time is not what is tested: a slow machine may take as long as Postfix waits.
 	d, err := startDaemon("flood", DaemonConfig{DNS: []string{server.Addr()}, YAML: "limits: {message_time: 4m}\n"})
 	if err != nil {
@@ -158,8 +158,9 @@ func floodOne(ctx context.Context, d *Daemon, raw []byte, ready *sync.WaitGroup)
 	return "dkim=" + one.result("dkim")
 }
 
-// serveNames serves records of a test's own on loopback.
-func serveNames(t *testing.T, records string) *zone.Server {
+// serveNames serves records of a test's own on loopback. around, unless it is nil, may do
+// something else than answer from them.
+func serveNames(t *testing.T, records string, around func(answer zone.Handler) zone.Handler) *zone.Server {
 	t.Helper()
 	parsed, err := zone.Parse(records)
 	if err != nil {
@@ -169,7 +170,11 @@ func serveNames(t *testing.T, records string) *zone.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := zone.Serve(z.Handle)
+	handle := zone.Handler(z.Handle)
+	if around != nil {
+		handle = around(handle)
+	}
+	server, err := zone.Serve(handle)
 	if err != nil {
 		t.Fatal(err)
 	}

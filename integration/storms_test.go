@@ -118,28 +118,18 @@ func TestEndWithHundredInFlight(t *testing.T) {
 	const inFlight = 100
 	var held atomic.Int64
 	free := make(chan struct{})
-	parsed, err := zone.Parse(testZone)
-	if err != nil {
-		t.Fatal(err)
-	}
-	z, err := zone.New(parsed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := zone.Serve(func(ctx context.Context, q *mdns.Msg, tcp bool) zone.Reply {
-		if len(q.Question) == 1 && strings.HasSuffix(q.Question[0].Name, ".slow.test.") {
-			held.Add(1)
-			select {
-			case <-free:
-			case <-ctx.Done():
+	server := serveNames(t, testZone, func(answer zone.Handler) zone.Handler {
+		return func(ctx context.Context, q *mdns.Msg, tcp bool) zone.Reply {
+			if len(q.Question) == 1 && strings.HasSuffix(q.Question[0].Name, ".slow.test.") {
+				held.Add(1)
+				select {
+				case <-free:
+				case <-ctx.Done():
+				}
 			}
+			return answer(ctx, q, tcp)
 		}
-		return z.Handle(ctx, q, tcp)
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { server.Close() })
 	release := sync.OnceFunc(func() { close(free) })
 	t.Cleanup(release)
 	d, err := startDaemon("end", DaemonConfig{DNS: []string{server.Addr()}})
@@ -225,27 +215,17 @@ func TestBlackhole(t *testing.T) {
 		goroutines = 5000
 	)
 	length := time.Duration(times(t, "MILTERD_BLACKHOLE", 5)) * time.Second
-	parsed, err := zone.Parse("*.hole.test TXT v=spf1 ip4:203.0.113.0/24 -all\n" + testZone)
-	if err != nil {
-		t.Fatal(err)
-	}
-	z, err := zone.New(parsed)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var dead atomic.Bool
 	var questions atomic.Int64
-	server, err := zone.Serve(func(ctx context.Context, q *mdns.Msg, tcp bool) zone.Reply {
-		if dead.Load() {
-			questions.Add(1)
-			return zone.Reply{}
+	server := serveNames(t, "*.hole.test TXT v=spf1 ip4:203.0.113.0/24 -all\n"+testZone, func(answer zone.Handler) zone.Handler {
+		return func(ctx context.Context, q *mdns.Msg, tcp bool) zone.Reply {
+			if dead.Load() {
+				questions.Add(1)
+				return zone.Reply{}
+			}
+			return answer(ctx, q, tcp)
 		}
-		return z.Handle(ctx, q, tcp)
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { server.Close() })
 	d, err := startDaemon("hole", DaemonConfig{DNS: []string{server.Addr()}})
 	if err != nil {
 		t.Fatal(err)
