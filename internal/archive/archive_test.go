@@ -138,15 +138,30 @@ var (
 	note = file{"note.txt", []byte("hello")}
 )
 
+// walkCase is an archive under a name and what a walk over it finds: the entries as list shows them.
+type walkCase struct {
+	name    string
+	content []byte
+	want    string
+	facts   Facts
+}
+
+func wantWalks(t *testing.T, cases []walkCase) {
+	t.Helper()
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got, facts := list(t, c.content, c.name, Limits{})
+			if strings.Join(got, " ") != c.want || facts != c.facts {
+				t.Errorf("%s, %s;\nwant %s, %s", strings.Join(got, " "), facts, c.want, c.facts)
+			}
+		})
+	}
+}
+
 func TestWalk(t *testing.T) {
 	inner := makeZip(t, note, exe)
 	long := file{"long.txt", bytes.Repeat([]byte("0123456789abcdef"), 4096)}
-	for _, test := range []struct {
-		name    string
-		content []byte
-		want    string
-		facts   Facts
-	}{
+	wantWalks(t, []walkCase{
 		{"a.zip", inner, `note.txt="hello" run.exe="MZ\x90\x00 "`, 0},
 		{"sfx.zip", append([]byte("#!/bin/sh something in front\n"), inner...), `note.txt="hello" run.exe="MZ\x90\x00 "`, 0},
 		{"a.tar", makeTar(t, note, exe), `note.txt="hello" run.exe="MZ\x90\x00 "`, 0},
@@ -178,14 +193,7 @@ func TestWalk(t *testing.T) {
 		{"cut.rar", makeRar(note, exe)[:60], `note.txt=""`, Broken},
 		{"cut.7z", fixture(t, "a.7z")[:40], "", Broken},
 		{"cut.tar.gz", makeGzip(t, makeTar(t, note, long))[:40], `cut.tar=""`, Broken},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			got, facts := list(t, test.content, test.name, Limits{})
-			if strings.Join(got, " ") != test.want || facts != test.facts {
-				t.Errorf("%s, %s;\nwant %s, %s", strings.Join(got, " "), facts, test.want, test.facts)
-			}
-		})
-	}
+	})
 }
 
 // TestTwoNames: the name in front of a file and the one in the directory may differ,

@@ -74,12 +74,7 @@ func TestCab(t *testing.T) {
 	next[cabHeader+8+9] = 0xff
 	overlap := bytes.Clone(makeCab(t, cabStored, note, exe))
 	clear(overlap[cabHeader+8+16+len(note.name)+1+4:][:4])
-	for _, test := range []struct {
-		name    string
-		content []byte
-		want    string
-		facts   Facts
-	}{
+	wantWalks(t, []walkCase{
 		{"stored.cab", makeCab(t, cabStored, note, long, exe), `note.txt="hello" dir/long.txt="01234" run.exe="MZ\x90\x00 "`, 0},
 		{"packed.cab", whole, `note.txt="hello" dir/long.txt="01234" run.exe="MZ\x90\x00 "`, 0},
 		{"nested.cab", makeCab(t, cabMSZIP, long, inner, note), `dir/long.txt="01234" in.zip="PK\x03\x04\x14" in.zip/note.txt="hello" in.zip/run.exe="MZ\x90\x00 " note.txt="hello"`, 0},
@@ -90,14 +85,7 @@ func TestCab(t *testing.T) {
 		{"cut.cab", whole[:len(whole)-100], `note.txt="hello" dir/long.txt="01234" run.exe=""`, Broken},
 		{"cut in the list.cab", whole[:cabHeader+8+20], ``, Broken},
 		{"cut in the header.cab", whole[:20], ``, Broken},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			got, facts := list(t, test.content, test.name, Limits{})
-			if strings.Join(got, " ") != test.want || facts != test.facts {
-				t.Errorf("%s, %s;\nwant %s, %s", strings.Join(got, " "), facts, test.want, test.facts)
-			}
-		})
-	}
+	})
 }
 
 // TestCabIsOne: what these tests call a cabinet, 7-Zip unpacks.

@@ -3,7 +3,6 @@ package archive
 import (
 	"bytes"
 	"encoding/binary"
-	"strings"
 	"testing"
 	"unicode/utf16"
 )
@@ -71,12 +70,7 @@ func TestTnef(t *testing.T) {
 	named = append(named, property(mapiUnicode, 0, unicodeName("value"))[4:]...)
 	short := []byte{0x03, 0, 0x05, 0x37, 1, 0, 0, 0}                           // PR_ATTACH_METHOD
 	several := []byte{0x03, 0x10, 1, 0x66, 2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0} // of two numbers
-	for _, test := range []struct {
-		name    string
-		content []byte
-		want    string
-		facts   Facts
-	}{
+	wantWalks(t, []walkCase{
 		{"one", makeTnef(attached("note.txt", note.content)), `note.txt="hello"`, 0},
 		{"two", makeTnef(attached("note.txt", note.content), attached("run.exe", exe.content)), `note.txt="hello" run.exe="MZ\x90\x00 "`, 0},
 		{"long name", makeTnef(attached("INVOIC~1.EXE", exe.content, short, named, several, property(mapiUnicode, mapiLongName, unicodeName("invoice of May.exe")))),
@@ -92,14 +86,7 @@ func TestTnef(t *testing.T) {
 		{"properties of an unknown type", makeTnef(attached("run.exe", exe.content, []byte{0x99, 0, 1, 0x37})), `run.exe="MZ\x90\x00 "`, Broken},
 		{"cut", makeTnef(attached("run.exe", exe.content), attached("note.txt", note.content))[:170], `run.exe="MZ\x90\x00 " =""`, Broken},
 		{"cut in the signature", tnefMagic, ``, Broken},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			got, facts := list(t, test.content, "winmail.dat", Limits{})
-			if strings.Join(got, " ") != test.want || facts != test.facts {
-				t.Errorf("%s, %s;\nwant %s, %s", strings.Join(got, " "), facts, test.want, test.facts)
-			}
-		})
-	}
+	})
 }
 
 // TestTnefNames: the name that Outlook shows is the entry's, the other one its alias.
