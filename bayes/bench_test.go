@@ -62,7 +62,7 @@ func BenchmarkRecallBolt(b *testing.B) {
 			n += 7919
 			tokens[i] = Token{ID: id(n % (2 * million))}
 		}
-		if _, err := c.recall(b.Context(), 0, tokens); err != nil {
+		if _, err := c.recall(b.Context(), 0, tokens, new(scratch)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -3,6 +3,7 @@ package bayes
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"milterd/internal/store"
 )
@@ -35,13 +36,21 @@ func (c *Classifier) Classify(ctx context.Context, user string, m Message) (Verd
 	if key == nil {
 		return Verdict{Probability: 0.5}, nil
 	}
-	tokens, cut := key.tokens(m, c.words)
-	k, err := c.recall(ctx, key.scope(user), tokens)
+	d, _ := c.scratches.Get().(*scratch)
+	if d == nil {
+		d = new(scratch)
+	}
+	defer func() {
+		clear(d.tokenizer.tokens) // they hold the text of the message
+		c.scratches.Put(d)
+	}()
+	d.tokenizer.read(key, m, c.words)
+	k, err := c.recall(ctx, key.scope(user), d.tokenizer.tokens, d)
 	if err != nil {
 		return Verdict{}, err
 	}
-	v := Verdict{Site: k.siteAll, User: k.userAll, Cut: cut}
-	v.odds, v.Clues = k.weigh(tokens)
+	v := Verdict{Site: k.siteAll, User: k.userAll, Cut: d.tokenizer.cut}
+	v.odds, v.Clues = k.weigh(d)
 	v.Probability = sigmoid(v.odds)
 	if err := c.consult(ctx, key, key.scope(user), m, &v); err != nil {
 		return Verdict{}, err
@@ -49,16 +58,30 @@ func (c *Classifier) Classify(ctx context.Context, user string, m Message) (Verd
 	return v, nil
 }
 
+// scratch is the memory in which a message is judged, a hundred kilobytes. It is kept for the next
+// one: all that is new has to come from beyond the caches of the processor.
+type scratch struct {
+	tokenizer tokenizer
+	found     []numbers
+	missing   []int
+	weights   []float64
+}
+
+// sized returns a slice of n elements, in the memory of s if there is enough; what they
+// are is left open.
+func sized[T any](s []T, n int) []T { return slices.Grow(s[:0], n)[:n] }
+
 // recall reads what is known of tokens, from memory where that is fresh, the rest in
-// one Get.
-func (c *Classifier) recall(ctx context.Context, user scope, tokens []Token) (*known, error) {
+// one Get. The answer lies in d.
+func (c *Classifier) recall(ctx context.Context, user scope, tokens []Token, d *scratch) (*known, error) {
 	scopes := []scope{0}
 	if user != 0 {
 		scopes = append(scopes, user)
 	}
 	now, learned := c.now().UnixMilli(), c.cache.learned.Load()
-	found := make([]numbers, len(scopes)*len(tokens))
-	missing := make([]int, 0, len(found))
+	found := sized(d.found, len(scopes)*len(tokens))
+	missing := sized(d.missing, len(found))[:0]
+	d.found, d.missing = found, missing
 	c.cache.mu.RLock()
 	for at, s := range scopes {
 		for i := range tokens {

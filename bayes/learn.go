@@ -120,7 +120,7 @@ func (c *Classifier) attempt(ctx context.Context, g *group) ([]Result, error) {
 		}
 		values = append(values, more...)
 	}
-	k, err := c.recall(ctx, g.scope, g.tokens)
+	k, err := c.recall(ctx, g.scope, g.tokens, new(scratch))
 	if err != nil {
 		return nil, err
 	}

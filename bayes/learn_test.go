@@ -73,7 +73,7 @@ func TestAgainFlipForget(t *testing.T) {
 	state := func() string {
 		tokens := append(tokensOf(c.secret.Load(), pills), tokensOf(c.secret.Load(), minutes)...)
 		c.cache.forget(0, tokens)
-		k, err := c.recall(t.Context(), 0, tokens)
+		k, err := c.recall(t.Context(), 0, tokens, new(scratch))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -449,7 +449,7 @@ func TestRememberedDamaged(t *testing.T) {
 			t.Errorf("lesson %d: %s", i, r)
 		}
 	}
-	if k, err := c.recall(t.Context(), 0, []Token{{ID: 1}}); err != nil || k.site[0] != (numbers{}) {
+	if k, err := c.recall(t.Context(), 0, []Token{{ID: 1}}, new(scratch)); err != nil || k.site[0] != (numbers{}) {
 		t.Error("tokens of nobody have a weight")
 	}
 }

@@ -85,7 +85,15 @@ func (s *idSet) add(id uint64) bool {
 // tokens returns the tokens of a message, each once, in a fixed order: what they are
 // depends on nothing that transport or a filter on the way adds. Of more words than most the rest is cut.
 func (s *secret) tokens(m Message, most int) (tokens []Token, cut bool) {
-	t := &tokenizer{secret: s, tokens: make([]Token, 0, 384), buf: make([]byte, 0, 128), left: most}
+	t := &tokenizer{tokens: make([]Token, 0, 384), buf: make([]byte, 0, 128)}
+	t.read(s, m, most)
+	return t.tokens, t.cut
+}
+
+// read takes a message apart. What t held of another one is gone.
+func (t *tokenizer) read(s *secret, m Message, most int) {
+	t.secret, t.left, t.cut = s, most, false
+	t.tokens, t.seen = t.tokens[:0], idSet{}
 	visible, facts := m.Tree.VisibleText()
 	t.words(inLead, "text", visible, leadWords) // first: who comes first says where a word stands
 	t.header(m.Header)
@@ -103,7 +111,6 @@ func (s *secret) tokens(m Message, most int) (tokens []Token, cut bool) {
 	}
 	hidden, _ := m.Tree.HiddenText()
 	t.words(inText, "hidden", hidden, maxHiddenWords)
-	return t.tokens, t.cut
 }
 
 // more says whether there may be one more word.

@@ -140,11 +140,13 @@ func (k *known) familiar(tokens []Token) float64 {
 	return float64(n) / float64(max(all, 1))
 }
 
-// weigh returns the log odds that the message is spam, and the strongest clues, the
-// strongest first.
-func (k *known) weigh(tokens []Token) (odds float64, clues []Clue) {
+// weigh returns the log odds that the message of which d holds the tokens is spam, and the strongest
+// clues, the strongest first.
+func (k *known) weigh(d *scratch) (odds float64, clues []Clue) {
 	var said [places]float64 // log odds of both signs
-	weights := make([]float64, len(tokens))
+	tokens := d.tokenizer.tokens
+	weights := sized(d.weights, len(tokens))
+	d.weights = weights
 	for i := range tokens {
 		if weights[i] = k.belief(i); weights[i] != 0 {
 			said[tokens[i].place] += math.Abs(weights[i])
