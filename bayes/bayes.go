@@ -120,7 +120,7 @@ type Classifier struct {
 	words     int
 	cache     *cache
 	imports   imports
-	scratches     sync.Pool
+	scratches sync.Pool
 	secret    atomic.Pointer[secret]
 
 	mu      sync.Mutex // guards crowd
