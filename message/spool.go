@@ -154,14 +154,23 @@ func (s *Spool) Bytes(limit int64) ([]byte, error) {
 	if s.file == nil {
 		return s.mem[:n:n], nil
 	}
-	if s.mapped == nil {
-		m, err := unix.Mmap(int(s.file.Fd()), 0, int(s.size), unix.PROT_READ, unix.MAP_SHARED)
-		if err != nil {
-			return nil, fmt.Errorf("spool: map: %w", err)
-		}
-		s.mapped = m
+	if err := s.mapFile(); err != nil {
+		return nil, err
 	}
 	return s.mapped[:n:n], nil
+}
+
+// mapFile maps the file of a complete body.
+func (s *Spool) mapFile() error {
+	if s.mapped != nil {
+		return nil
+	}
+	m, err := unix.Mmap(int(s.file.Fd()), 0, int(s.size), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("spool: map: %w", err)
+	}
+	s.mapped = m
+	return nil
 }
 
 // Retain adds a reference.
@@ -266,8 +275,14 @@ func (r *BodyReader) Next(ctx context.Context) ([]byte, error) {
 
 const readerChunk = 64 << 10
 
-// readFile reads what follows from the file; the caller holds the lock.
+// readFile reads what follows from the file; the caller holds the lock. A file that is
+// complete is mapped: somebody looks at it as a whole, too, and nothing is copied.
 func (r *BodyReader) readFile() ([]byte, error) {
+	if s := r.spool; s.done && s.mapFile() == nil {
+		p := s.mapped[r.pos:min(r.pos+readerChunk, s.size)]
+		r.pos += int64(len(p))
+		return p, nil
+	}
 	if r.buf == nil {
 		r.buf = make([]byte, readerChunk)
 	}

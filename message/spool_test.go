@@ -46,7 +46,16 @@ func TestSpoolReadersFollow(t *testing.T) {
 				}
 			})
 		}
+		slow := s.Reader() // reads one piece, and the rest when all is there
+		var early []byte
 		for rest := body; len(rest) > 0; {
+			if len(early) == 0 && len(rest) < size {
+				p, err := slow.Next(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				early = bytes.Clone(p)
+			}
 			n := min(len(rest), 1+rand.IntN(20_000))
 			if _, err := s.Write(rest[:n]); err != nil {
 				t.Fatal(err)
@@ -55,6 +64,12 @@ func TestSpoolReadersFollow(t *testing.T) {
 		}
 		s.Finish()
 		wg.Wait()
+		if got := append(early, readAll(t, slow)...); !bytes.Equal(got, body) {
+			t.Errorf("size %d: a slow reader saw %d other bytes", size, len(got))
+		}
+		if got := readAll(t, s.Reader()); !bytes.Equal(got, body) {
+			t.Errorf("size %d: a late reader saw %d other bytes", size, len(got))
+		}
 		for _, limit := range []int{0, size / 2, size, size + 1} {
 			got, err := s.Bytes(int64(limit))
 			if want := body[:min(limit, size)]; err != nil || !bytes.Equal(got, want) {
