@@ -46,13 +46,15 @@ func words(s string) iter.Seq[string] {
 // wordEnd returns where the word ends that s[:i] is in the middle of.
 func wordEnd(s string, i int) int {
 	for i < len(s) {
-		kind, size := kindAt(s, i)
-		if kind == letter {
+		if characters[s[i]].kind == letter {
+			i++
+			continue
+		}
+		if kind, size := kindAt(s, i); kind == letter {
 			i += size
 			continue
 		}
-		if (s[i] == '\'' || s[i] == '-' || s[i] == '.' || s[i] == ',' || s[i] == ':' || s[i] == '@' || s[i] == '_' ||
-			s[i] == '+' || s[i] == '%' || s[i] == '$' || s[i] == '*') && i+1 < len(s) {
+		if characters[s[i]].inside {
 			if next, size := kindAt(s, i+1); next == letter {
 				i += 1 + size
 				continue
@@ -73,18 +75,38 @@ const (
 	dense // of a script without blanks
 )
 
+// characters is what there is to know of those in ASCII. It is a table because there is
+// one to be looked up for each byte of a message.
+var characters = func() (table [256]struct {
+	kind         kind
+	inside       bool // stands in words, between two letters
+	upper, lower uint8
+	folded       byte
+}) {
+	for c := range table {
+		t := &table[c]
+		t.folded = byte(c)
+		switch {
+		case 'a' <= c && c <= 'z':
+			t.kind, t.lower = letter, 1
+		case 'A' <= c && c <= 'Z':
+			t.kind, t.upper, t.folded = letter, 1, byte(c-'A'+'a')
+		case '0' <= c && c <= '9':
+			t.kind = letter
+		case strings.IndexByte("!$*?%#", byte(c)) >= 0:
+			t.kind = shout
+		}
+		t.inside = strings.IndexByte("'-.,:@_+%$*", byte(c)) >= 0
+	}
+	return table
+}()
+
 func kindAt(s string, i int) (kind, int) {
 	if i >= len(s) {
 		return other, 0
 	}
 	if c := s[i]; c < utf8.RuneSelf {
-		switch {
-		case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9':
-			return letter, 1
-		case strings.IndexByte("!$*?%#", c) >= 0:
-			return shout, 1
-		}
-		return other, 1
+		return characters[c].kind, 1
 	}
 	r, size := utf8.DecodeRuneInString(s[i:])
 	return kindOf(r), size
@@ -111,26 +133,15 @@ const longest = 24
 // appendFolded appends a word as it is hashed: in lower case, and short. loud says
 // that it is written in capitals.
 func appendFolded(dst []byte, w string) (folded []byte, loud bool) {
-	start, upper, lower, ascii := len(dst), 0, 0, true
-	for i := range len(w) {
-		c := w[i]
-		switch {
-		case 'A' <= c && c <= 'Z':
-			upper++
-			c += 'a' - 'A'
-		case 'a' <= c && c <= 'z':
-			lower++
-		case c >= utf8.RuneSelf:
-			ascii = false
-		}
-		if !ascii {
-			break
-		}
-		if dst = append(dst, c); len(dst)-start > longest {
-			break // the rest is cut below
-		}
+	start, upper, lower, all := len(dst), 0, 0, byte(0)
+	for i := range min(len(w), longest+1) { // the rest is cut below
+		c := &characters[w[i]]
+		upper += int(c.upper)
+		lower += int(c.lower)
+		all |= c.folded
+		dst = append(dst, c.folded)
 	}
-	if !ascii {
+	if all >= utf8.RuneSelf {
 		low := strings.ToLower(strings.ToValidUTF8(w, "\ufffd"))
 		loud = len(low) > 2 && low != w && strings.ToUpper(w) == w
 		dst = append(dst[:start], low...)
