@@ -16,19 +16,13 @@ const measured = 32 << 10
 // its letters, that of exclamation marks, and how long its lines are.
 func (t *tokenizer) measures(visible string) {
 	visible = visible[:min(len(visible), measured)]
-	var upper, lower, marks, lines int
+	var upper, lower int
 	for i := range len(visible) {
-		switch c := visible[i]; {
-		case 'a' <= c && c <= 'z':
-			lower++
-		case 'A' <= c && c <= 'Z':
-			upper++
-		case c == '\n':
-			lines++
-		case c == '!':
-			marks++
-		}
+		c := &characters[visible[i]]
+		upper += int(c.upper)
+		lower += int(c.lower)
 	}
+	marks, lines := strings.Count(visible, "!"), strings.Count(visible, "\n")
 	t.one(inForm, "twentieths in capitals", strconv.Itoa(20*upper/max(upper+lower, 1)))
 	t.one(inForm, "exclamation marks in 500", strconv.Itoa(min(500*marks/max(len(visible), 1), 10)))
 	t.one(inForm, "bits of a line's length", strconv.Itoa(bits.Len(uint(len(visible)/max(lines, 1)))))
