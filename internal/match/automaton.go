@@ -1,6 +1,7 @@
 package match
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -28,6 +29,7 @@ type automaton struct {
 	// ends are, by row, the needles that end there.
 	ends    [][]int32
 	needles []sought
+	first   int32 // the number in the set of the first of them
 }
 
 const accepting = 1 << 31
@@ -66,6 +68,7 @@ func newAutomaton(lists [][]needle, cells int) (a *automaton, full []int) {
 		}
 	}
 	a.link()
+	a.next = slices.Clone(a.next) // without the room that it had to grow
 	return a, full
 }
 
@@ -198,7 +201,7 @@ func (a *automaton) before(text string, at int) (state uint32) {
 func (a *automaton) note(state uint32, text string, end int, exact bool, f *found) {
 	for _, n := range a.ends[state/uint32(a.width)] {
 		if s := &a.needles[n]; !exact || s.fits(text, end) {
-			f.add(n, s.list, end)
+			f.add(a.first+n, s.list, end)
 		}
 	}
 }

@@ -46,7 +46,8 @@ type Pattern struct {
 // A Set is a list of compiled patterns, ready for use from many goroutines.
 type Set struct {
 	patterns []pattern
-	machine  *automaton // of their needles; nil when there are none
+	ascii    *automaton // of their needles in ASCII; nil when there are none
+	beyond   *automaton // of the others, for texts with such characters: their bytes would double the table
 	leads    []leads    // of those without
 	needles  []sought   // of both
 	lists    int        // of needles
@@ -125,12 +126,29 @@ func (s *Set) addLead(l lead, as sought) bool {
 	return true
 }
 
-// addNeedles makes the automaton of lists of needles, if there are any.
+// addNeedles makes the automata of lists of needles.
 func (s *Set) addNeedles(lists [][]needle) {
+	ascii, beyond := make([][]needle, len(lists)), make([][]needle, len(lists))
+	for i, list := range lists {
+		for _, n := range list {
+			if wide(n.bare()) == 0 {
+				ascii[i] = append(ascii[i], n)
+			} else {
+				beyond[i] = append(beyond[i], n)
+			}
+		}
+	}
+	s.ascii, s.beyond = s.newAutomaton(ascii), s.newAutomaton(beyond)
+}
+
+// newAutomaton makes one of them, if there are any.
+func (s *Set) newAutomaton(lists [][]needle) *automaton {
 	if !slices.ContainsFunc(lists, func(list []needle) bool { return list != nil }) {
-		return
+		return nil
 	}
 	machine, full := newAutomaton(lists, maxCells)
+	machine.first = int32(len(s.needles))
+	s.needles = append(s.needles, machine.needles...)
 	for i := range s.patterns {
 		p := &s.patterns[i]
 		if slices.Contains(full, i) {
@@ -139,7 +157,7 @@ func (s *Set) addNeedles(lists [][]needle) {
 			p.also = 0
 		}
 	}
-	s.machine, s.needles = machine, machine.needles
+	return machine
 }
 
 // Match tries every pattern of the set on a text and adds to r what it finds: for
@@ -196,8 +214,11 @@ func (s *Set) find(f *found, text string) (exact bool) {
 		}
 		text = string(appendFolded(nil, text))
 	}
-	if s.machine != nil {
-		s.machine.scan(text, exact, f)
+	if s.ascii != nil {
+		s.ascii.scan(text, exact, f)
+	}
+	if s.beyond != nil && !(exact && f.measure(text, false).wide == 0) {
+		s.beyond.scan(text, exact, f)
 	}
 	return exact
 }

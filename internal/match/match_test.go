@@ -210,6 +210,25 @@ func TestMany(t *testing.T) {
 	}
 }
 
+// Literals with characters beyond ASCII are looked for where a text has any, those of one
+// expression beside the others of it.
+func TestBeyondASCII(t *testing.T) {
+	exprs := []string{`(?i)caf(?:e|é) noir`, `廣告.{0,6}代發`, `(?i)müll`, `plain words`}
+	for text, want := range map[string][]string{
+		"a CAFE noir":              {"0 CAFE noir"},
+		"ein Café Noir":            {"0 Café Noir"},
+		"委託由專業廣告公司代發":              {"1 廣告公司代發"},
+		"MÜLL, plain words":        {"2 MÜLL", "3 plain words"},
+		"plain wordſ, plain words": {"3 plain words"}, // a long s: the text is folded first
+		"ſ müll":                   {"2 müll"},
+		"nothing":                  nil,
+	} {
+		if got := hits(t, []string{text}, exprs...); !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
 // A text seen again and again says nothing about the next one: here each is
 // another one, of made-up words and few of those that rules look for.
 func BenchmarkMatch(b *testing.B) {
