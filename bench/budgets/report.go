@@ -31,6 +31,7 @@ var budgets = []budget{
 	{"everything on, CPU a message", "milterd-full", 8, "ms", 1.0, cpu, []string{"rspamd", "classic"}, false},
 	{"checks on by default, CPU a message", "milterd-all", 8, "ms", 1.0, cpu, []string{"rspamd", "classic"}, false},
 	{"authentication and rules, CPU a message", "milterd-rules", 8, "ms", 1.0, cpu, []string{"rspamd", "classic"}, false},
+	{"authentication, rules and trained Bayes, CPU a message", "milterd-bayes", 8, "ms", 1.0, cpu, []string{"rspamd", "classic"}, false},
 	{"everything on, one session, p50", "milterd-full", 1, "ms", 2, p50, []string{"rspamd", "classic"}, false},
 	{"everything on, one session, p99", "milterd-full", 1, "ms", 15, p99, []string{"rspamd", "classic"}, false},
 	{"authentication only, CPU a message", "milterd-auth", 8, "ms", 0.5, cpu, []string{"opendkim-verify", "opendmarc"}, false},
