@@ -105,6 +105,9 @@ type Options struct {
 	// CacheTokens is how many tokens are kept in memory, at 32 bytes each, rounded up
 	// to a power of two. 0: 131072, 4 MiB; below 0: none.
 	CacheTokens int
+	// Alone says that no other process teaches what is in the store. Then what was read
+	// is believed for ten minutes; else for ten seconds.
+	Alone bool
 	// Words is how many words of a message are looked at, header, names and links included. 0: 20,000,
 	// which is next to all that the bounds on each of these let through.
 	Words int
@@ -150,9 +153,16 @@ func New(s Store, o Options) *Classifier {
 	if size == 0 {
 		size = 1 << 17
 	}
-	c.cache = newCache(size)
+	life := cacheLife
+	if o.Alone {
+		life = cacheLifeAlone
+	}
+	c.cache = newCache(size, life)
 	return c
 }
+
+// Refresh forgets what was read: the store has been filled with something else.
+func (c *Classifier) Refresh() { c.cache.clear() }
 
 // Totals are how many messages somebody has taught.
 type Totals struct{ Spam, Ham int64 }

@@ -2,8 +2,11 @@ package bayes
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
+
+	"milterd/internal/store"
 )
 
 // What was read is believed for ten seconds, of that token of that scope alone, and not
@@ -11,7 +14,7 @@ import (
 func TestCache(t *testing.T) {
 	const life = int64(cacheLife / time.Millisecond)
 	for _, now := range []int64{0, 1_790_000_000_000, int64(math.MaxUint32)*100 - life/2} { // the last one: where ticks come around
-		c := newCache(1 << 4)
+		c := newCache(1<<4, cacheLife)
 		want := numbers{spam: 3, ham: 1, weight: -5}
 		if _, ok := c.get(7, 1, now); ok {
 			t.Errorf("%d: an empty cache knows", now)
@@ -48,7 +51,44 @@ func TestCache(t *testing.T) {
 			t.Errorf("%d: what was read before a lesson is taken up", now)
 		}
 	}
-	if c := newCache(-1); c.entries != nil {
+	if c := newCache(-1, cacheLife); c.entries != nil {
 		t.Error("a cache nobody wanted")
+	}
+}
+
+// What somebody else has taught is seen after ten seconds, or ten minutes where there
+// should be nobody else, or at once when it is said that the store has been filled anew.
+func TestSeenLater(t *testing.T) {
+	for alone, life := range map[bool]time.Duration{false: cacheLife, true: cacheLifeAlone} {
+		now := time.UnixMilli(1_790_000_000_000)
+		s := store.NewMemory(func() time.Time { return now }, 1<<20)
+		o := Options{Now: func() time.Time { return now }, Random: strings.NewReader(strings.Repeat("secret", 100)), Alone: alone}
+		mine := New(s, o)
+		learn(t, mine, "", Spam, about(0, "cheap pills"))
+		others := New(s, Options{Now: o.Now})
+		sees := func() bool { return probability(t, mine, "", about(9, "minutes of the meeting")) < 0.5 }
+		if sees() {
+			t.Fatal("ham before anybody taught it")
+		}
+		for i := range 3 {
+			learn(t, others, "", Ham, about(i, "minutes of the meeting"))
+		}
+		now = now.Add(life - time.Second)
+		if sees() {
+			t.Errorf("alone %v: seen before its time", alone)
+		}
+		now = now.Add(time.Second)
+		if !sees() {
+			t.Errorf("alone %v: not seen after %v", alone, life)
+		}
+		for i := range 3 {
+			learn(t, others, "", Spam, about(i, "minutes of the meeting"))
+		}
+		if !sees() {
+			t.Errorf("alone %v: the other way round before its time", alone)
+		}
+		if mine.Refresh(); sees() {
+			t.Errorf("alone %v: not refreshed", alone)
+		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"milterd/internal/learning"
 	"milterd/internal/spamassassin/tokens"
 	"milterd/internal/store"
+	"milterd/mime"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -225,6 +226,56 @@ func TestStore(t *testing.T) {
 	}
 	if _, err := c.Learn(t.Context(), "", bayes.Spam, message("x")); err == nil {
 		t.Error("learned without a store")
+	}
+}
+
+// The classifier hears of what reaches the store by another way than through it.
+func TestClassifierHearsOfOthers(t *testing.T) {
+	var classifier, another *bayes.Classifier
+	c, memory := serve(t, os.Getuid(), func(s *Server) {
+		classifier, another = bayes.New(s.Store, bayes.Options{Alone: true}), bayes.New(s.Store, bayes.Options{})
+		s.Desk.Classifier = classifier
+	})
+	m := bayes.Parse(message("cheap pills"), mime.Limits{})
+	spam := func() bool {
+		t.Helper()
+		v, err := classifier.Classify(t.Context(), "", m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.Probability > 0.5
+	}
+	teach := func(class bayes.Class) {
+		t.Helper()
+		if _, err := another.LearnAll(t.Context(), "", bayes.Lesson{Message: m, Class: class}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	teach(bayes.Spam)
+	if !spam() {
+		t.Fatal("nothing was learned")
+	}
+	teach(bayes.Ham)
+	if !spam() {
+		t.Error("another process's lesson is seen at once: this test proves nothing")
+	}
+	if err := c.Write(t.Context(), true, bayes.Space, store.Put([]byte("lesson"), nil, 0)); err != nil || spam() {
+		t.Errorf("after a batch of the last daemon's it is still spam (%v)", err)
+	}
+	var dump bytes.Buffer
+	if _, err := store.Dump(t.Context(), memory, &dump); err != nil {
+		t.Fatal(err)
+	}
+	teach(bayes.Spam)
+	if _, err := c.Load(t.Context(), &dump); err != nil || spam() {
+		t.Errorf("after the store was filled it is spam (%v)", err)
+	}
+	teach(bayes.Spam)
+	if spam() {
+		t.Error("another process's lesson is seen at once: this test proves nothing")
+	}
+	if _, err := c.Load(t.Context(), bytes.NewReader(nil)); err == nil || !spam() {
+		t.Errorf("what a load did until it failed (%v) is not seen", err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 
+	"milterd/bayes"
 	"milterd/internal/store"
 )
 
@@ -69,6 +70,9 @@ func (s *Server) getRecords(ctx context.Context, q *recordsQuestion) ([][]byte, 
 }
 
 func (s *Server) applyRecords(ctx context.Context, q *recordsQuestion) ([][]byte, error) {
+	if q.Space == bayes.Space { // a lesson, of which the classifier here knows nothing
+		defer s.Desk.Classifier.Refresh()
+	}
 	return nil, s.Store.Apply(ctx, q.Space, q.Ops...)
 }
 

@@ -148,6 +148,7 @@ func (s *Server) dump(w http.ResponseWriter, r *http.Request) {
 func (s *Server) load(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // as long as somebody writes
 	records, err := store.Load(r.Context(), s.Store, r.Body, s.Now)
+	s.Desk.Classifier.Refresh()
 	loaded := Loaded{Records: records}
 	if err != nil {
 		loaded.Error, loaded.Dump = err.Error(), errors.Is(err, store.ErrDump)

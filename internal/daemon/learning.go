@@ -34,7 +34,8 @@ func (d *daemon) openLearning(cfg *config.Config) {
 	}
 	limits := engine.Limits(&cfg.Limits)
 	keys := &carry.Keys{Store: d.store, Now: time.Now, Random: rand.Reader}
-	d.host.Bayes = bayes.New(d.store, bayes.Options{Words: cfg.Limits.Words}) // one: its cache must hear of each lesson
+	_, file := cfg.Store.Bolt()
+	d.host.Bayes = bayes.New(d.store, bayes.Options{Words: cfg.Limits.Words, Alone: file}) // one: its cache must hear of each lesson
 	d.desk = &learning.Desk{
 		Classifier: d.host.Bayes, Points: d.bayesPoints, LearnDelivered: d.learnDelivered,
 		Keys: keys, Limits: limits.MIME(), Rights: rights,

@@ -35,6 +35,7 @@ type Classifier interface {
 	Take(ctx context.Context, shares ...bayes.Share) (bool, error)
 	Import(ctx context.Context, user, by string, b *tokens.Backup) (bayes.Import, error)
 	DropImport(ctx context.Context, user string) (bayes.Import, bool, error)
+	Refresh()
 }
 
 // The ways by which a lesson comes: a closed set, for metrics and records.

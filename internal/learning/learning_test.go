@@ -56,6 +56,8 @@ func (r *room) LearnAll(ctx context.Context, user string, l ...bayes.Lesson) ([]
 	return r.real().LearnAll(ctx, user, l...)
 }
 
+func (r *room) Refresh() { r.real().Refresh() }
+
 func (r *room) Taught(ctx context.Context, user string, m bayes.Message) (bayes.Record, bool, error) {
 	return r.real().Taught(ctx, user, m)
 }
