@@ -123,7 +123,7 @@ type Classifier struct {
 	words     int
 	cache     *cache
 	imports   imports
-	scratches sync.Pool
+	scratches sync.Pool // of *scratch
 	secret    atomic.Pointer[secret]
 
 	mu      sync.Mutex // guards crowd
@@ -153,6 +153,7 @@ func New(s Store, o Options) *Classifier {
 	if size == 0 {
 		size = 1 << 17
 	}
+	c.scratches.New = func() any { return new(scratch) }
 	life := cacheLife
 	if o.Alone {
 		life = cacheLifeAlone

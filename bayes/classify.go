@@ -36,10 +36,7 @@ func (c *Classifier) Classify(ctx context.Context, user string, m Message) (Verd
 	if key == nil {
 		return Verdict{Probability: 0.5}, nil
 	}
-	d, _ := c.scratches.Get().(*scratch)
-	if d == nil {
-		d = new(scratch)
-	}
+	d := c.scratches.Get().(*scratch)
 	defer func() {
 		clear(d.tokenizer.tokens) // they hold the text of the message
 		c.scratches.Put(d)
