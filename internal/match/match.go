@@ -167,31 +167,29 @@ func (s *Set) newAutomaton(lists [][]needle) *automaton {
 func (s *Set) Match(r *Run, text string) {
 	text = whole(text)
 	exact := s.find(&r.found, text)
-	var began time.Time // of the first pattern that is tried: for most texts there is none
+	r.began = time.Time{} // for most texts no pattern is tried, and nobody looks at the clock
 	for i := range s.patterns {
 		p := &s.patterns[i]
 		if r.settled(p.id) || p.sought && (!r.found.has(i) || p.also > 0 && !r.found.has(p.also)) {
 			continue
 		}
-		if began.IsZero() {
-			began = r.now()
-			r.began = began
+		if r.began.IsZero() {
+			r.began = r.now()
 		}
-		if r.limits.All > 0 && r.spent+r.began.Sub(began) > r.limits.All {
+		if r.limits.All > 0 && r.spent > r.limits.All {
 			r.Unfinished = append(r.Unfinished, p.id)
 			r.settle(p.id)
 			continue
 		}
 		slow := s.try(r, p, text, exact)
 		ended := r.now() // and there the next one begins: to look at the clock takes time, too
-		if took := ended.Sub(r.began); slow || r.limits.Pattern > 0 && took > r.limits.Pattern {
+		took := ended.Sub(r.began)
+		r.spent += took
+		if slow || r.limits.Pattern > 0 && took > r.limits.Pattern {
 			r.Slow = append(r.Slow, Slow{p.id, took})
 			r.settle(p.id)
 		}
 		r.began = ended
-	}
-	if !began.IsZero() {
-		r.spent += r.began.Sub(began)
 	}
 }
 
