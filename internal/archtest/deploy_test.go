@@ -116,7 +116,10 @@ func TestSameUser(t *testing.T) {
 
 // TestBenchScripts wants scripts that turn off every check but those of their name.
 func TestBenchScripts(t *testing.T) {
-	on := map[string][]string{"milterd-off": nil, "milterd-spf": {"spf"}, "milterd-auth": {"spf", "dkim", "arc", "dmarc"}, "milterd-sign-rsa": nil}
+	auth := []string{"spf", "dkim", "arc", "dmarc"}
+	withRules := slices.Concat(auth, []string{"iprev", "auth", "author", "header", "content"})
+	on := map[string][]string{"milterd-off": nil, "milterd-spf": {"spf"}, "milterd-auth": auth, "milterd-sign-rsa": nil,
+		"milterd-rules": withRules, "milterd-bayes": append(withRules, "bayes")}
 	for script, wanted := range on {
 		text := readDocument(t, "bench/extra.d/"+script)
 		for _, name := range all.Names() {
