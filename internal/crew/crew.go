@@ -54,22 +54,25 @@ func (c *Crew) Do(f func()) {
 		return
 	}
 	c.mu.Unlock()
-	go func() {
-		wait := make(chan func(), 1)
-		for f != nil {
-			f()
-			f = c.next(wait)
-		}
-	}()
+	go c.work(f)
+}
+
+// work runs f, and then what comes.
+func (c *Crew) work(f func()) {
+	for f != nil {
+		f()
+		f = c.next()
+	}
 }
 
 // next waits for the next function. There is none for a goroutine that is to leave.
-func (c *Crew) next(wait chan func()) func() {
+func (c *Crew) next() func() {
 	c.mu.Lock()
 	if !c.keeps || len(c.idle) == most {
 		c.mu.Unlock()
 		return nil
 	}
+	wait := make(chan func(), 1) // not before: ten thousand connections with nothing to say have no need of it
 	c.idle = append(c.idle, wait)
 	c.left.Add(1)
 	c.mu.Unlock()
