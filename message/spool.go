@@ -11,9 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Spool holds a body while it arrives and afterwards: the first SpoolMemory
-// bytes in memory, longer bodies in a file that has no name (it is unlinked
-// before the first byte is written, so a crash leaves nothing behind).
+// Spool holds a body while it arrives and afterwards: short bodies in memory of their
+// own, longer ones in one of the [Buffers], those for which there is none in a file that
+// has no name (it is unlinked before the first byte is written, so a crash leaves
+// nothing behind).
 //
 // One writer appends; any number of readers follow, each at its own pace, and
 // wait for what has not arrived yet. So a check can hash or scan the body as
@@ -26,8 +27,9 @@ type Spool struct {
 
 	mu      sync.Mutex
 	refs    int
-	mem     []byte   // the whole body, until it outgrows o.Memory
-	file    *os.File // the whole body, once it has
+	mem     []byte   // the whole body, until it goes to a file
+	buffer  []byte   // where mem lies or lay, once it has outgrown o.Memory; of o.Buffers
+	file    *os.File // the whole body, once it has outgrown that, too
 	mapped  []byte   // file, mapped by Bytes
 	size    int64
 	done    bool
@@ -38,8 +40,10 @@ type Spool struct {
 
 // SpoolOptions says where a body may lie.
 type SpoolOptions struct {
-	// Memory is how many bytes stay in memory before the body moves to a file.
+	// Memory is how many bytes stay in memory before the body moves to a buffer or a file.
 	Memory int
+	// Buffers are what longer bodies share; nil means that there are none.
+	Buffers *Buffers
 	// Dir is the directory for the file; empty means the system's.
 	Dir string
 	// Files bounds the bytes of all spool files together; nil means no bound.
@@ -60,7 +64,7 @@ func (s *Spool) Write(chunk []byte) (int, error) {
 	if s.err != nil {
 		return 0, s.err
 	}
-	if s.file == nil && len(s.mem)+len(chunk) > s.o.Memory {
+	if s.file == nil && !s.holds(len(s.mem)+len(chunk)) {
 		s.err = s.moveToFile()
 	}
 	if s.err == nil && s.file != nil {
@@ -77,6 +81,21 @@ func (s *Spool) Write(chunk []byte) (int, error) {
 	return len(chunk), nil
 }
 
+// holds reports whether memory holds n bytes, after a move to a buffer if need be.
+func (s *Spool) holds(n int) bool {
+	if n <= s.o.Memory || n <= len(s.buffer) {
+		return true
+	}
+	if s.buffer != nil {
+		return false
+	}
+	if s.buffer = s.o.Buffers.take(n); s.buffer == nil {
+		return false
+	}
+	s.mem = s.buffer[:copy(s.buffer, s.mem)] // readers that hold a piece of the old one keep it alive
+	return true
+}
+
 func (s *Spool) moveToFile() error {
 	f, err := os.CreateTemp(s.o.Dir, "milterd-body-")
 	if err != nil {
@@ -91,7 +110,7 @@ func (s *Spool) moveToFile() error {
 		return err
 	}
 	s.file = f
-	s.mem = nil // readers that hold a piece of it keep it alive
+	s.mem = nil // readers may hold a piece of it: memory of its own lives as long, a buffer until the last Release
 	return nil
 }
 
@@ -199,6 +218,10 @@ func (s *Spool) Release() {
 		s.o.Files.Give(s.size)
 	}
 	s.mem = nil
+	if s.buffer != nil {
+		s.o.Buffers.give(s.buffer)
+		s.buffer = nil
+	}
 	if s.err == nil {
 		s.err = os.ErrClosed
 	}

@@ -28,13 +28,14 @@ func readAll(t *testing.T, r *BodyReader) []byte {
 
 // Every reader sees the whole body, wherever it lies and however it is cut.
 func TestSpoolReadersFollow(t *testing.T) {
-	for _, size := range []int{0, 1, 4096, 4097, 300_000} {
+	buffers := NewBuffers(128<<10, 64<<10)
+	for _, size := range []int{0, 1, 4096, 4097, 60_000, 300_000} {
 		body := make([]byte, size)
 		for i := range body {
 			body[i] = byte(rand.Uint32())
 		}
 		files := NewBudget(1 << 20)
-		s := NewSpool(SpoolOptions{Memory: 4096, Dir: t.TempDir(), Files: files})
+		s := NewSpool(SpoolOptions{Memory: 4096, Buffers: buffers, Dir: t.TempDir(), Files: files})
 		var wg sync.WaitGroup
 		for range 4 {
 			s.Retain()
@@ -80,9 +81,60 @@ func TestSpoolReadersFollow(t *testing.T) {
 		if files.Used() != 0 {
 			t.Errorf("size %d: %d bytes of the budget not given back", size, files.Used())
 		}
+		if in := buffers.made - len(buffers.free); in != 0 {
+			t.Errorf("size %d: %d buffers not given back", size, in)
+		}
 		if _, err := s.Write([]byte("x")); err == nil {
 			t.Error("write after the last release succeeded")
 		}
+	}
+}
+
+// Bodies lie in buffers while there are some and while they fit; then in files. What a
+// reader holds stays as it is until the spool goes.
+func TestSpoolSharesBuffers(t *testing.T) {
+	buffers, files := NewBuffers(2*1000, 1000), NewBudget(1<<20)
+	spool := func(c byte, sizes ...int) *Spool {
+		s := NewSpool(SpoolOptions{Memory: 10, Buffers: buffers, Dir: t.TempDir(), Files: files})
+		for _, size := range sizes {
+			if _, err := s.Write(bytes.Repeat([]byte{c}, size)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return s
+	}
+	short, first, second := spool('s', 10), spool('1', 9, 2, 989), spool('2', 900)
+	if files.Used() != 0 || buffers.take(1) != nil {
+		t.Fatalf("two bodies for two buffers: %d bytes are in files, or there is a third buffer", files.Used())
+	}
+	held, err := second.Reader().Next(t.Context())
+	if err != nil || len(held) != 900 {
+		t.Fatalf("%d bytes, %v", len(held), err)
+	}
+	third := spool('3', 900)
+	if files.Used() != 900 {
+		t.Errorf("a body without a buffer: %d bytes are in files", files.Used())
+	}
+	if _, err := second.Write([]byte("2222222222")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.Write(bytes.Repeat([]byte("2"), 100)); err != nil || files.Used() != 900+1010 {
+		t.Errorf("a body that outgrows its buffer: %d bytes are in files, %v", files.Used(), err)
+	}
+	first.Release()
+	fourth := spool('4', 1000) // in the buffer of the first
+	if want := bytes.Repeat([]byte("2"), 900); !bytes.Equal(held, want) {
+		t.Error("what a reader holds has changed before the last Release")
+	}
+	for c, s := range map[byte]*Spool{'s': short, '2': second, '3': third, '4': fourth} {
+		s.Finish()
+		if got := readAll(t, s.Reader()); !bytes.Equal(got, bytes.Repeat([]byte{c}, int(s.Size()))) {
+			t.Errorf("the body of %c is another: %.40q", c, got)
+		}
+		s.Release()
+	}
+	if files.Used() != 0 || buffers.made != len(buffers.free) {
+		t.Errorf("%d bytes of files and %d buffers not given back", files.Used(), buffers.made-len(buffers.free))
 	}
 }
 

@@ -23,8 +23,8 @@ var protocols = []string{"spf", "dkim", "dmarc", "arc"}
 // fits a package holds.
 var house = []room{
 	// What everything stands on. These know nothing of each other.
-	{"message", nil},
-	{"internal/crew", nil}, // goroutines that stay
+	{"message", []string{"internal/race"}}, // which finds who reads a body that is gone
+	{"internal/crew", nil},                 // goroutines that stay
 	{"milter", []string{"internal/crew"}},
 	{"internal/strictyaml", nil}, // YAML with positions, for config and rules
 	{"internal/dns", nil},

@@ -34,6 +34,8 @@ type Options struct {
 
 	// Memory and Files bound what messages in flight hold in RAM and on disk.
 	Memory, Files *message.Budget
+	// Buffers are for bodies of some size, so that they need no file; nil means none.
+	Buffers *message.Buffers
 	// Long is the memory for what checks make of bodies that are not kept in memory.
 	// Messages wait for it at their end, in turn; nil lets everybody go on.
 	Long     *message.Turns
@@ -41,7 +43,8 @@ type Options struct {
 	Logger   *slog.Logger
 }
 
-// spoolMemory is how much of a body stays in memory before it goes to a file.
+// spoolMemory is how much of a body stays in memory of its own before it goes to a buffer
+// or a file.
 const spoolMemory = 128 << 10
 
 // Bridge makes milter sessions.

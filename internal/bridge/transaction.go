@@ -87,7 +87,7 @@ func (t *transaction) endOfHeader(queueID string) {
 		return
 	}
 	p := t.run.Pipeline()
-	t.spool = message.NewSpool(message.SpoolOptions{Memory: spoolMemory, Dir: t.b.o.SpoolDir, Files: t.b.o.Files})
+	t.spool = message.NewSpool(message.SpoolOptions{Memory: spoolMemory, Buffers: t.b.o.Buffers, Dir: t.b.o.SpoolDir, Files: t.b.o.Files})
 	header := t.header.build(t.b.o.FromBytes)
 	if header.OverLimit != "" {
 		t.b.o.LimitHit(header.OverLimit)

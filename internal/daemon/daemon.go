@@ -205,7 +205,8 @@ func (d *daemon) open(cfg *config.Config) (err error) {
 		Report:       d.report,
 		LimitHit:     d.metrics.limitHit,
 		HeaderFields: l.HeaderFields, HeaderBytes: int(l.HeaderBytes), FromBytes: int(l.FromBytes), Recipients: l.Recipients,
-		Memory: memory, Files: files, Long: message.NewTurns(plan.long), SpoolDir: string(cfg.Spool), Logger: d.log,
+		Memory: memory, Files: files, Buffers: message.NewBuffers(plan.buffers, bufferSize),
+		Long: message.NewTurns(plan.long), SpoolDir: string(cfg.Spool), Logger: d.log,
 	})
 	d.server = &milter.Server{
 		IdleTime: l.Idle, FrameTime: l.FrameTime, ReplyTime: l.ReplyTime, MessageTime: l.MessageTime,

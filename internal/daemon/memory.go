@@ -14,6 +14,9 @@ const (
 	gcPercent = 300
 	// besides is the memory for all that is no message: lists, rules, caches, garbage.
 	besides = 256 << 20
+	// bufferSize is how long a body may be that needs no file, and buffersMost what the
+	// buffers for all of them may take.
+	bufferSize, buffersMost = 2 << 20, 16 << 20
 )
 
 // memoryPlan divides the memory of the process.
@@ -24,6 +27,9 @@ type memoryPlan struct {
 	// inflight is for messages that wait for nothing, long is for what checks make of
 	// long bodies, in turn. Both are bytes.
 	inflight, long int64
+	// buffers is what bodies may take that are long and go to no file, in bytes: it is a
+	// part of besides.
+	buffers int64
 }
 
 // planMemory plans for messages of at most inflight bytes together (limits.memory_inflight). group is what
@@ -48,6 +54,7 @@ func planMemory(inflight, group, runtime int64, getenv func(string) string) memo
 	inflight = min(inflight, max(soft-besides, soft/2))
 	p.long = inflight / 4
 	p.inflight = inflight - p.long
+	p.buffers = min(buffersMost, inflight/16)
 	return p
 }
 
