@@ -345,7 +345,7 @@ func (s *search) archive(content []byte, name string) {
 		}
 		k := kindOfEntry(e.Head)
 		s.executable(findArchived, names, e.Path, k)
-		if base := path.Base(strings.ToLower(e.Name())); base == "vbaproject.bin" || strings.Contains(e.Name(), "xl/macrosheets/") {
+		if strings.EqualFold(path.Base(e.Name()), "vbaproject.bin") || strings.Contains(e.Name(), "xl/macrosheets/") {
 			s.hit(findMacro, e.Path, "")
 		} else if k == compound {
 			s.compound(e.Content(), e.Path)

@@ -20,6 +20,7 @@ import (
 
 	"milterd/bayes"
 	"milterd/checks"
+	"milterd/internal/lazy"
 	"milterd/message"
 	"milterd/mime"
 )
@@ -135,8 +136,8 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 	if err != nil {
 		return checks.Result{}, err
 	}
-	inTime, cancel := context.WithTimeout(ctx, storeTime)
-	defer cancel()
+	inTime := lazy.WithTimeout(ctx, storeTime)
+	defer inTime.Cancel()
 	v, err := c.classifier.Classify(inTime, "", bayes.Message{Header: in.Message.Header, Tree: tree})
 	if err != nil {
 		if ctx.Err() != nil {

@@ -17,6 +17,7 @@ import (
 
 	"milterd/checks"
 	"milterd/internal/evidence"
+	"milterd/internal/lazy"
 	"milterd/internal/store"
 	"milterd/message"
 
@@ -93,8 +94,8 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 	}
 	address, isProven := author.Addresses[0].String(), evidence.Proves(author.Domain, in.Prior)
 	s := &sight{key: key(address, isProven)}
-	asking, cancel := context.WithTimeout(ctx, storeWait)
-	defer cancel()
+	asking := lazy.WithTimeout(ctx, storeWait)
+	defer asking.Cancel()
 	values, err := c.store.Get(asking, space, s.key)
 	if err != nil {
 		c.errors.Inc()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"milterd/internal/lazy"
 	"milterd/internal/store"
 	"milterd/message"
 )
@@ -78,8 +79,8 @@ type sight struct {
 
 // look asks the store about senders, in their order. It waits for storeWait at most.
 func (c *check) look(ctx context.Context, all []who) []*sight {
-	ctx, cancel := context.WithTimeout(ctx, storeWait)
-	defer cancel()
+	asking := lazy.WithTimeout(ctx, storeWait)
+	defer asking.Cancel()
 	sights := make([]*sight, len(all))
 	var ask [][]byte
 	for i, w := range all {
@@ -92,7 +93,7 @@ func (c *check) look(ctx context.Context, all []who) []*sight {
 	if c.forgets.lately(c.now()) {
 		return sights
 	}
-	values, err := c.store.Get(ctx, Space, ask...)
+	values, err := c.store.Get(asking, Space, ask...)
 	if err != nil {
 		if !errors.Is(err, context.Canceled) {
 			c.metrics.storeErrors.Inc()

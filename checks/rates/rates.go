@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"milterd/checks"
+	"milterd/internal/lazy"
 	"milterd/internal/store"
 	"milterd/message"
 )
@@ -123,9 +124,9 @@ func (c *check) count(ctx context.Context, all []*sender, n int) error {
 	for _, s := range all {
 		keys = append(keys, s.countKey(now), s.countKey(now.Add(-time.Hour)), s.habitKey())
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeWait)
-	defer cancel()
-	values, err := c.store.Get(ctx, space, keys...)
+	asking := lazy.WithTimeout(ctx, storeWait)
+	defer asking.Cancel()
+	values, err := c.store.Get(asking, space, keys...)
 	if err != nil {
 		return err
 	}

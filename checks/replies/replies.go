@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"milterd/checks"
+	"milterd/internal/lazy"
 	"milterd/internal/store"
 	"milterd/message"
 
@@ -94,8 +95,8 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 			keys, names = append(keys, key(id, r.Path.Address)), append(names, id)
 		}
 	}
-	asking, cancel := context.WithTimeout(ctx, storeWait)
-	defer cancel()
+	asking := lazy.WithTimeout(ctx, storeWait)
+	defer asking.Cancel()
 	values, err := c.store.Get(asking, space, keys...)
 	if err != nil {
 		c.errors.Inc()

@@ -158,9 +158,10 @@ func hops(m *message.Message) []netip.Addr {
 
 // A host is one that URLs lead to.
 type host struct {
-	name  string
-	addr  netip.Addr
-	worth int // less is more
+	name   string
+	domain string // the registrable one
+	addr   netip.Addr
+	worth  int // less is more
 }
 
 // urls returns the questions about the URLs of a body.
@@ -191,7 +192,7 @@ func (s *survey) about(to []dnslist.Question, l *dnslist.List, h *host) []dnslis
 	case l.OfAddresses():
 		return to
 	}
-	name := s.suffixes.Registrable(h.name)
+	name := h.domain
 	if l.Host {
 		name = h.name
 	}
@@ -205,34 +206,47 @@ func (s *survey) about(to []dnslist.Question, l *dnslist.List, h *host) []dnslis
 func (s *survey) hostsOf(tree *mime.Tree) []host {
 	urls, _ := tree.URLs()
 	var hosts []host
-	at := map[string]int{}
+	const unasked = -1
+	at := map[string]int{} // of hosts and their domains, unasked if nobody is to be asked
 	for i := range urls {
 		u := &urls[i]
 		if u.Where == mime.InLabel || u.Host == "" { // a label is what a link shows, not where it leads
 			continue
 		}
-		key := u.Host
-		if !u.Addr.IsValid() {
-			key = s.suffixes.Registrable(u.Host)
-			if strings.IndexByte(key, '.') < 0 {
-				continue
+		k, again := at[u.Host]
+		if !again {
+			h := host{name: u.Host, domain: u.Host, addr: u.Addr.Unmap(), worth: worthOf(u)}
+			if !h.addr.IsValid() {
+				h.domain = s.suffixes.Registrable(u.Host)
 			}
-		} else if a := u.Addr.Unmap(); !a.IsGlobalUnicast() || a.IsPrivate() {
-			continue
+			if k, again = at[h.domain]; !again {
+				k = unasked
+				if s.asks(&h) {
+					k = len(hosts)
+					at[h.domain] = k
+					hosts = append(hosts, h)
+				}
+			}
+			at[u.Host] = k
 		}
-		if s.harmless(key) || s.harmless(u.Host) {
-			continue
+		if k != unasked {
+			hosts[k].worth = min(hosts[k].worth, worthOf(u))
 		}
-		worth := worthOf(u)
-		if k, again := at[key]; again {
-			hosts[k].worth = min(hosts[k].worth, worth)
-			continue
-		}
-		at[key] = len(hosts)
-		hosts = append(hosts, host{name: u.Host, addr: u.Addr.Unmap(), worth: worth})
 	}
 	slices.SortStableFunc(hosts, func(a, b host) int { return a.worth - b.worth })
 	return hosts
+}
+
+// asks reports whether anybody is to be asked about a host.
+func (s *survey) asks(h *host) bool {
+	if h.addr.IsValid() {
+		if !h.addr.IsGlobalUnicast() || h.addr.IsPrivate() {
+			return false
+		}
+	} else if strings.IndexByte(h.domain, '.') < 0 {
+		return false
+	}
+	return !s.harmless(h.domain) && !s.harmless(h.name)
 }
 
 func worthOf(u *mime.URL) int {

@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"milterd/checks"
 	"milterd/internal/dnslist"
@@ -159,12 +158,10 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 	}
 	s := &survey{check: c, left: maxQuestions, asked: map[[2]string]bool{}}
 	ofHeader := s.header(in.Message, known.Listings)
-	var answers []dnslist.Answer
-	var asking sync.WaitGroup
-	asking.Go(func() { answers = c.book.Ask(ctx, ofHeader) })
+	asked := c.book.Begin(ctx, ofHeader)
 	ofBody, err := c.body(ctx, in, s)
-	answersOfBody := c.book.Ask(ctx, ofBody)
-	asking.Wait()
+	askedOfBody := c.book.Begin(ctx, ofBody)
+	answers, answersOfBody := asked.Answers(), askedOfBody.Answers()
 	if err == nil {
 		err = ctx.Err()
 	}

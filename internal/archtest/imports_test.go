@@ -25,6 +25,7 @@ var house = []room{
 	// What everything stands on. These know nothing of each other.
 	{"message", []string{"internal/race"}}, // which finds who reads a body that is gone
 	{"internal/crew", nil},                 // goroutines that stay
+	{"internal/lazy", nil},                 // contexts whose timers most never need
 	{"milter", []string{"internal/crew"}},
 	{"internal/strictyaml", nil}, // YAML with positions, for config and rules
 	{"internal/dns", nil},
@@ -54,13 +55,13 @@ var house = []room{
 	{"internal/spamassassin/view", []string{"internal/spamassassin/perlre", "mime", "rules"}},
 	{"internal/spamassassin/tokens", []string{"message", "mime"}}, // what its Bayes has learned
 
-	{"internal/dnslist", []string{"checks", "message", "internal/store", "internal/strictyaml"}}, // lists in the DNS, for the checks that ask them
+	{"internal/dnslist", []string{"checks", "internal/lazy", "message", "internal/store", "internal/strictyaml"}}, // lists in the DNS, for the checks that ask them
 
 	// Checks report and never import each other; scoring decides.
 	{"bayes", []string{"message", "mime", "internal/store", "internal/spamassassin/tokens"}}, // what was learned lies in the store
 	{"checks", []string{"message", "mime", "bayes", "authres", "internal/store"}},
 	{"internal/evidence", []string{"checks", "message", "spf", "dkim", "dmarc"}}, // what SPF, DKIM and DMARC prove, for the checks after them
-	{"checks/bayes", []string{"checks", "message", "mime", "bayes", "internal/strictyaml"}},
+	{"checks/bayes", []string{"checks", "internal/lazy", "message", "mime", "bayes", "internal/strictyaml"}},
 	{"checks/all", []string{"checks", "checks/*", "rules"}},
 	{"checks/checktest", slices.Concat([]string{"checks", "message", "rules", "internal/strictyaml"}, protocols)},
 	{"checks/signing", []string{"checks", "message", "dkim", "internal/keys", "internal/strictyaml"}},             // keys and tables lie in files
@@ -70,12 +71,12 @@ var house = []room{
 	{"checks/uribl", []string{"checks", "message", "mime", "dkim", "internal/dnslist", "internal/strictyaml", "internal/table"}},
 	{"checks/clamav", []string{"checks", "message", "mime", "internal/strictyaml"}}, // sizes in its section
 	{"checks/attachments", []string{"checks", "message", "mime", "internal/archive", "internal/table"}},
-	{"checks/*", slices.Concat([]string{"checks", "message", "mime", "authres", "rules", "internal/evidence", "internal/match", "internal/strictyaml", "internal/table", "internal/store", "internal/spamassassin/*"}, protocols)},
+	{"checks/*", slices.Concat([]string{"checks", "message", "mime", "authres", "rules", "internal/evidence", "internal/lazy", "internal/match", "internal/strictyaml", "internal/table", "internal/store", "internal/spamassassin/*"}, protocols)},
 	{"scoring", []string{"checks", "message", "rules"}},
 
 	// The machinery: pipeline runs checks, bridge joins it to the wire, engine makes
 	// both of a configuration, journal keeps what came out.
-	{"internal/pipeline", []string{"internal/crew", "checks", "scoring", "authres", "message"}},
+	{"internal/pipeline", []string{"internal/crew", "internal/lazy", "checks", "scoring", "authres", "message"}},
 	{"internal/bridge", []string{"milter", "internal/pipeline", "checks", "message"}},
 	{"internal/journal", []string{"internal/pipeline", "checks", "authres", "message"}},
 	{"internal/engine", []string{"internal/config", "internal/strictyaml", "internal/table", "internal/dns", "internal/store", "internal/store/*", "internal/pipeline",

@@ -148,7 +148,22 @@ func WithBudget(ctx context.Context, b *Budget) context.Context {
 // WithGroup returns a context whose look-ups are counted for the named group. The
 // innermost group counts; the order of WithGroup and WithBudget does not matter.
 func WithGroup(ctx context.Context, group string) context.Context {
-	return context.WithValue(ctx, groupKey{}, group)
+	return &grouped{ctx, group}
+}
+
+// grouped is what [context.WithValue] would make, in one piece of memory: each check of
+// each message has one.
+type grouped struct {
+	context.Context
+	group string
+}
+
+// Value implements [context.Context].
+func (g *grouped) Value(key any) any {
+	if key == (groupKey{}) {
+		return g
+	}
+	return g.Context.Value(key)
 }
 
 // An account is the budget and group of one look-up. Its budget may be nil.
@@ -163,7 +178,10 @@ func (r *Resolver) account(ctx context.Context) account {
 	if b == nil {
 		return account{}
 	}
-	group, _ := ctx.Value(groupKey{}).(string)
+	var group string
+	if g, ok := ctx.Value(groupKey{}).(*grouped); ok {
+		group = g.group
+	}
 	return account{b, group, r.now}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"milterd/checks"
+	"milterd/internal/lazy"
 	"milterd/internal/store"
 )
 
@@ -69,34 +70,54 @@ func (b *Book) Len() int { return len(b.lists) }
 const patience = 4 * time.Second
 
 // Ask asks all questions at once and returns the answers in their order. It takes
-// [patience] at most. Which questions are asked is decided before the first goes
-// out, in their order, so the most worthwhile come first.
+// [patience] at most.
 func (b *Book) Ask(ctx context.Context, questions []Question) []Answer {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+	return b.Begin(ctx, questions).Answers()
+}
+
+// Asking is a row of questions that were asked.
+type Asking struct {
+	book      *Book
+	questions []Question
+	answers   []Answer
+	ctx       *lazy.Context
+	waiting   sync.WaitGroup
+}
+
+// Begin asks all questions at once, and waits for nobody. Which questions are asked is
+// decided before the first goes out, in their order, so the most worthwhile come first.
+// What is known already needs no goroutine. The answers must be called for.
+func (b *Book) Begin(ctx context.Context, questions []Question) *Asking {
+	a := &Asking{book: b, questions: questions, answers: make([]Answer, len(questions)), ctx: lazy.WithTimeout(ctx, patience)}
 	recaller, _ := b.resolver.(Recaller)
-	answers := make([]Answer, len(questions))
-	var asking sync.WaitGroup
+	now := b.now()
 	for i := range questions {
 		q := &questions[i]
-		if why := b.ledger.admit(q.List, b.now()); why != "" {
-			answers[i] = Answer{Status: Failed, Reason: why}
+		if why := b.ledger.admit(q.List, now); why != "" {
+			a.answers[i] = Answer{Status: Failed, Reason: why}
 			continue
 		}
 		if name, ok := q.full(); ok && recaller != nil {
 			if addrs, known, err := recaller.RecallIP(name); known {
-				answers[i] = b.conclude(ctx, q.List, q.List.read(addrs, err))
+				a.answers[i] = b.conclude(a.ctx, q.List, q.List.read(addrs, err))
 				continue
 			}
 		}
-		asking.Go(func() { answers[i] = b.ask(ctx, q) })
+		a.waiting.Go(func() { a.answers[i] = b.ask(a.ctx, q) })
 	}
-	asking.Wait()
-	b.confirm(ctx, questions, answers)
-	for i := range answers {
-		b.metrics.count(questions[i].List, answers[i])
+	return a
+}
+
+// Answers waits for the answers and returns them in the order of the questions. It is
+// called once.
+func (a *Asking) Answers() []Answer {
+	a.waiting.Wait()
+	a.book.confirm(a.ctx, a.questions, a.answers)
+	a.ctx.Cancel()
+	for i := range a.answers {
+		a.book.metrics.count(a.questions[i].List, a.answers[i])
 	}
-	return answers
+	return a.answers
 }
 
 // ask asks one question and draws the conclusions for its list.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"milterd/checks"
+	"milterd/internal/lazy"
 	"milterd/message"
 )
 
@@ -194,12 +195,11 @@ func (r *Run) bound(t *task) (ctx context.Context, done func()) {
 	}
 	ctx, done = r.ctx, func() {}
 	if limit > 0 {
-		end := time.Now().Add(limit)
-		d := &deadlined{Context: ctx, at: end}
-		r.watch.begin(t, end.Add(grace))
-		ctx, done = d, func() {
+		limited := lazy.WithTimeout(ctx, limit)
+		r.watch.begin(t, time.Now().Add(limit+grace))
+		ctx, done = limited, func() {
 			r.watch.end(t)
-			d.end()
+			limited.Cancel()
 		}
 	}
 	if r.p.o.Scope != nil {

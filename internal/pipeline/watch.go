@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"time"
@@ -10,76 +9,6 @@ import (
 // grace is how long after its time limit a check may still say itself that it
 // has not made it, before the runner says so.
 const grace = 200 * time.Millisecond
-
-// deadlined is a context that ends at a time, like that of [context.WithDeadline], and
-// sets a timer only once somebody waits for the end: most checks never do.
-type deadlined struct {
-	context.Context // the run's
-	at              time.Time
-
-	mu     sync.Mutex
-	waited context.Context // nil until somebody waits
-	cancel context.CancelFunc
-	over   bool // the check has come back
-}
-
-// Deadline implements [context.Context].
-func (d *deadlined) Deadline() (time.Time, bool) {
-	if at, ok := d.Context.Deadline(); ok && at.Before(d.at) {
-		return at, true
-	}
-	return d.at, true
-}
-
-// Done implements [context.Context].
-func (d *deadlined) Done() <-chan struct{} {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.waited == nil {
-		d.waited, d.cancel = context.WithDeadline(d.Context, d.at)
-		if d.over {
-			d.cancel()
-		}
-	}
-	return d.waited.Done()
-}
-
-// Err implements [context.Context].
-func (d *deadlined) Err() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	switch {
-	case d.waited != nil:
-		return d.waited.Err()
-	case d.over:
-		return context.Canceled
-	case d.Context.Err() == nil && !time.Now().Before(d.at):
-		return context.DeadlineExceeded
-	}
-	return d.Context.Err()
-}
-
-// Value implements [context.Context]. What package context keeps there of the context
-// that is waited for spares its children a goroutine.
-func (d *deadlined) Value(key any) any {
-	d.mu.Lock()
-	waited := d.waited
-	d.mu.Unlock()
-	if waited != nil {
-		return waited.Value(key)
-	}
-	return d.Context.Value(key)
-}
-
-// end ends the context before its time.
-func (d *deadlined) end() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.over = true
-	if d.cancel != nil {
-		d.cancel()
-	}
-}
 
 // watch gives up on the checks of a run that do not come back in time. It needs one
 // timer for all of them.
