@@ -28,7 +28,7 @@ type Spool struct {
 	mu      sync.Mutex
 	refs    int
 	mem     []byte   // the whole body, until it goes to a file
-	buffer  []byte   // where mem lies or lay, once it has outgrown o.Memory; of o.Buffers
+	buffer  []byte   // where mem lies or lay, once it is of some size; of o.Buffers
 	file    *os.File // the whole body, once it has outgrown that, too
 	mapped  []byte   // file, mapped by Bytes
 	size    int64
@@ -40,9 +40,11 @@ type Spool struct {
 
 // SpoolOptions says where a body may lie.
 type SpoolOptions struct {
-	// Memory is how many bytes stay in memory before the body moves to a buffer or a file.
+	// Memory is how many bytes stay in memory before a body for which there is no buffer
+	// moves to a file.
 	Memory int
-	// Buffers are what longer bodies share; nil means that there are none.
+	// Buffers are what bodies of more than a quarter of that share; nil means that there
+	// are none.
 	Buffers *Buffers
 	// Dir is the directory for the file; empty means the system's.
 	Dir string
@@ -81,19 +83,21 @@ func (s *Spool) Write(chunk []byte) (int, error) {
 	return len(chunk), nil
 }
 
-// holds reports whether memory holds n bytes, after a move to a buffer if need be.
+// holds reports whether memory holds n bytes, after a move to a buffer if need be. A
+// quarter of what may lie in memory of its own goes to a buffer already where there is
+// one: it spares the collector what a long body leaves behind while it grows.
 func (s *Spool) holds(n int) bool {
-	if n <= s.o.Memory || n <= len(s.buffer) {
+	switch {
+	case n <= s.o.Memory/4, n <= len(s.buffer):
+		return true
+	case s.buffer != nil:
+		return false
+	}
+	if s.buffer = s.o.Buffers.take(n); s.buffer != nil {
+		s.mem = s.buffer[:copy(s.buffer, s.mem)] // readers that hold a piece of the old one keep it alive
 		return true
 	}
-	if s.buffer != nil {
-		return false
-	}
-	if s.buffer = s.o.Buffers.take(n); s.buffer == nil {
-		return false
-	}
-	s.mem = s.buffer[:copy(s.buffer, s.mem)] // readers that hold a piece of the old one keep it alive
-	return true
+	return n <= s.o.Memory
 }
 
 func (s *Spool) moveToFile() error {

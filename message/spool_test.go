@@ -90,12 +90,12 @@ func TestSpoolReadersFollow(t *testing.T) {
 	}
 }
 
-// Bodies lie in buffers while there are some and while they fit; then in files. What a
-// reader holds stays as it is until the spool goes.
+// Bodies lie in buffers while there are some and while they fit; then in files, or where
+// they are small in memory of their own. What a reader holds stays as it is until the spool goes.
 func TestSpoolSharesBuffers(t *testing.T) {
 	buffers, files := NewBuffers(2*1000, 1000), NewBudget(1<<20)
 	spool := func(c byte, sizes ...int) *Spool {
-		s := NewSpool(SpoolOptions{Memory: 10, Buffers: buffers, Dir: t.TempDir(), Files: files})
+		s := NewSpool(SpoolOptions{Memory: 40, Buffers: buffers, Dir: t.TempDir(), Files: files})
 		for _, size := range sizes {
 			if _, err := s.Write(bytes.Repeat([]byte{c}, size)); err != nil {
 				t.Fatal(err)
@@ -111,7 +111,7 @@ func TestSpoolSharesBuffers(t *testing.T) {
 	if err != nil || len(held) != 900 {
 		t.Fatalf("%d bytes, %v", len(held), err)
 	}
-	third := spool('3', 900)
+	third, small := spool('3', 900), spool('x', 40)
 	if files.Used() != 900 {
 		t.Errorf("a body without a buffer: %d bytes are in files", files.Used())
 	}
@@ -126,7 +126,7 @@ func TestSpoolSharesBuffers(t *testing.T) {
 	if want := bytes.Repeat([]byte("2"), 900); !bytes.Equal(held, want) {
 		t.Error("what a reader holds has changed before the last Release")
 	}
-	for c, s := range map[byte]*Spool{'s': short, '2': second, '3': third, '4': fourth} {
+	for c, s := range map[byte]*Spool{'s': short, '2': second, '3': third, '4': fourth, 'x': small} {
 		s.Finish()
 		if got := readAll(t, s.Reader()); !bytes.Equal(got, bytes.Repeat([]byte{c}, int(s.Size()))) {
 			t.Errorf("the body of %c is another: %.40q", c, got)

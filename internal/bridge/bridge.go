@@ -43,8 +43,8 @@ type Options struct {
 	Logger   *slog.Logger
 }
 
-// spoolMemory is how much of a body stays in memory of its own before it goes to a buffer
-// or a file.
+// spoolMemory is how much of a body stays in memory of its own before it goes to a file,
+// if there is no buffer for it.
 const spoolMemory = 128 << 10
 
 // Bridge makes milter sessions.

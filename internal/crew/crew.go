@@ -20,6 +20,8 @@ type Crew struct {
 	// large and warm, and the collector shrinks those that are not needed.
 	idle []chan func()
 	left sync.WaitGroup // the idle ones
+	// waits are channels that nobody waits at.
+	waits sync.Pool
 }
 
 // Keep lets goroutines stay from now on, 64 idle ones at most, until Dismiss.
@@ -72,10 +74,17 @@ func (c *Crew) next() func() {
 		c.mu.Unlock()
 		return nil
 	}
-	wait := make(chan func(), 1) // not before: ten thousand connections with nothing to say have no need of it
+	wait, ok := c.waits.Get().(chan func()) // not before: ten thousand connections with nothing to say have no need of it
+	if !ok {
+		wait = make(chan func(), 1)
+	}
 	c.idle = append(c.idle, wait)
 	c.left.Add(1)
 	c.mu.Unlock()
 	defer c.left.Done()
-	return <-wait // nil when it was closed
+	f := <-wait
+	if f != nil { // nil when it was closed
+		c.waits.Put(wait)
+	}
+	return f
 }
