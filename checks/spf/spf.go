@@ -76,8 +76,9 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 	args := spf.Args{IP: m.Session.Client, Helo: m.Session.Helo, MailFrom: bare(m.MailFrom), ReceivingHost: m.Session.MTA}
 	var out Outcome
 	var helo sync.WaitGroup
-	var panicked any      // a panic in there must end this check, not the daemon
-	if !m.MailFrom.Null { // else MAIL FROM is the HELO identity
+	var panicked any // a panic in there must end this check, not the daemon
+	beside := !m.MailFrom.Null && !c.knows(args.Helo)
+	if beside {
 		helo.Go(func() {
 			defer func() { panicked = recover() }()
 			out.Helo, _ = c.verifier.CheckHelo(ctx, args)
@@ -87,12 +88,15 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 	// them has done its job.
 	var why error
 	out.MailFrom, why = c.verifier.CheckMailFrom(ctx, args)
+	switch {
+	case m.MailFrom.Null: // then MAIL FROM is the HELO identity
+		out.Helo = out.MailFrom
+	case !beside:
+		out.Helo, _ = c.verifier.CheckHelo(ctx, args)
+	}
 	helo.Wait()
 	if panicked != nil {
 		panic(panicked)
-	}
-	if m.MailFrom.Null {
-		out.Helo = out.MailFrom
 	}
 	if err := ctx.Err(); err != nil && out.MailFrom.Status == spf.TempError {
 		return checks.Result{}, err
@@ -112,6 +116,13 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 	}
 	res.Auth = []authres.Method{method(m, out.MailFrom)}
 	return res, nil
+}
+
+// knows reports whether the resolver has a memory and would answer from it: then nobody
+// needs a goroutine to wait.
+func (c *check) knows(name string) bool {
+	r, ok := c.verifier.Resolver.(interface{ KnowsTXT(name string) bool })
+	return ok && r.KnowsTXT(name)
 }
 
 var outcomes = map[spf.Status]checks.Outcome{
