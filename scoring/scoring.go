@@ -225,6 +225,11 @@ func (d *decision) add(f message.Finding) {
 // places, is shown twice and weighs once: a message to a hundred people is not
 // a hundred times as bad.
 func (d *decision) weighFindings() {
+	found := 4 // few composites hit
+	for i := range d.f.Results {
+		found += len(d.f.Results[i].Findings)
+	}
+	d.v.Findings = make([]message.Finding, 0, found)
 	for i := range d.f.Results {
 		res := &d.f.Results[i]
 		for _, found := range res.Findings {
