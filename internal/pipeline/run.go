@@ -52,6 +52,11 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 // Begin starts a transaction that lasts until Close, or as long as ctx.
 func (p *Pipeline) Begin(ctx context.Context) *Run {
 	r := &Run{p: p, phase: -1, tasks: make([][]*task, len(p.steps))}
+	first := make([]*task, len(p.steps)) // room for one of each step: most have no other
+	for i := range r.tasks {
+		r.tasks[i] = first[i : i : i+1]
+	}
+	r.watch.tasks = make([]*task, 0, len(p.steps))
 	if p.o.Transaction != nil {
 		ctx = p.o.Transaction(ctx)
 	}
@@ -66,7 +71,7 @@ func (r *Run) Fork(ctx context.Context) *Run {
 	n := r.p.Begin(ctx)
 	n.phase = min(r.phase, checks.Helo)
 	for i, st := range r.p.steps {
-		if st.spec.Phase <= checks.Helo {
+		if st.spec.Phase <= checks.Helo && len(r.tasks[i]) > 0 { // else the room is for its own
 			n.tasks[i] = r.tasks[i]
 		}
 	}
