@@ -21,7 +21,7 @@ const maxKeyword = 32
 const maxVersion = 9999
 
 // String returns the field's value as [Field.AppendTo] writes it.
-func (f Field) String() string { return string(f.AppendTo(nil)) }
+func (f Field) String() string { return string(f.AppendTo(make([]byte, 0, 512))) }
 
 // AppendTo appends the field's value, without the field's name and without a
 // leading space, and returns the extended buffer. Lines end in LF, as milter
