@@ -16,7 +16,7 @@ const (
 	besides = 256 << 20
 	// bufferSize is how long a body may be that needs no file, and buffersMost what the
 	// buffers for all of them may take.
-	bufferSize, buffersMost = 2 << 20, 16 << 20
+	bufferSize, buffersMost = 2 << 20, 8 << 20
 )
 
 // memoryPlan divides the memory of the process.
