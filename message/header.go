@@ -90,7 +90,13 @@ func (h *Header) parseAuthor() Author {
 // (RFC 5322, section 2.2.3).
 func Unfold(value string) string {
 	if strings.ContainsAny(value, "\r\n") {
-		value = strings.NewReplacer("\r\n", "", "\n", "", "\r", "").Replace(value)
+		line := make([]byte, 0, len(value))
+		for i := range len(value) {
+			if c := value[i]; c != '\r' && c != '\n' {
+				line = append(line, c)
+			}
+		}
+		value = string(line)
 	}
 	return strings.Trim(value, " \t")
 }
