@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 )
 
@@ -39,18 +41,12 @@ func (m Method) MarshalJSON() ([]byte, error) {
 	}
 	b.WriteString(`,"props":{`)
 	separator := ""
-	seen := make(map[string]bool, len(m.Props))
-	for _, p := range m.Props {
-		key := p.Ptype + "." + p.Property
-		if p.Ptype == "" {
-			key = p.Property
+	for name, value := range m.Named() {
+		if err == nil {
+			err = text(separator, name)
 		}
-		if err != nil || seen[key] {
-			continue
-		}
-		seen[key] = true
-		if err = text(separator, key); err == nil {
-			err = text(":", p.Value)
+		if err == nil {
+			err = text(":", value)
 		}
 		separator = ","
 	}
@@ -59,6 +55,29 @@ func (m Method) MarshalJSON() ([]byte, error) {
 	}
 	b.WriteString("}}")
 	return b.Bytes(), nil
+}
+
+// Named returns name and value of the properties as [Method.MarshalJSON] has them, in the
+// order of Props: the name is "smtp.mailfrom", or the property alone where there is no
+// ptype, and a name that is given twice keeps its first value.
+func (m Method) Named() iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		var room [8]string
+		seen := room[:0]
+		for _, p := range m.Props {
+			name := p.Property
+			if p.Ptype != "" {
+				name = p.Ptype + "." + name
+			}
+			if slices.Contains(seen, name) {
+				continue
+			}
+			if !yield(name, p.Value) {
+				return
+			}
+			seen = append(seen, name)
+		}
+	}
 }
 
 // escaped says which characters may not stand in a JSON string as they are, and leaves

@@ -58,7 +58,8 @@ func sample() *pipeline.Outcome {
 
 func marshal(t *testing.T, r *Record) string {
 	t.Helper()
-	line, err := json.Marshal(r)
+	same(t, r)
+	line, err := appendRecord(nil, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +223,7 @@ func FuzzRecord(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		line, err := json.Marshal(NewRecord(hostile(s), true))
+		line, err := appendRecord(nil, NewRecord(hostile(s), true))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,6 @@ package journal
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -134,7 +133,7 @@ func (w *Writer) keep(r *Record, failing bool) (failed bool) {
 }
 
 func (w *Writer) write(r *Record) error {
-	line, err := json.Marshal(r)
+	line, err := appendRecord(nil, r)
 	if err != nil {
 		return err
 	}
