@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -38,6 +39,9 @@ const (
 	// tidyEvery is how often files are looked through for what is too old,
 	// where no mail comes to give the occasion.
 	tidyEvery = time.Hour
+	// writeSize is how many bytes of records that wait go out with one write, and
+	// a record more.
+	writeSize = 32 << 10
 )
 
 // Writer appends records to files named after the time they were begun. It
@@ -54,6 +58,10 @@ type Writer struct {
 	file  *os.File
 	began time.Time
 	size  int64
+	// lines are records that the file does not have yet. It is empty whenever the
+	// queue is, but for the room that it keeps for the next ones.
+	lines   []byte
+	failing bool // the last record was lost
 }
 
 // Open starts a journal in a directory, which it makes if need be.
@@ -100,66 +108,100 @@ func (w *Writer) run() {
 	tidy := time.NewTicker(tidyEvery)
 	defer tidy.Stop()
 	w.tidy()
-	failing := false
 	for {
 		select {
 		case r := <-w.queue:
-			failing = w.keep(r, failing)
+			w.keep(r)
 		case <-tidy.C:
 			w.tidy()
 		case <-w.ending:
 			for len(w.queue) > 0 {
-				failing = w.keep(<-w.queue, failing)
+				w.keep(<-w.queue)
 			}
 			return
 		}
 	}
 }
 
-// keep writes a record or counts it as lost. A broken disk is worth one line in
-// the log, not one a message.
-func (w *Writer) keep(r *Record, failing bool) (failed bool) {
-	err := w.write(r)
-	switch {
-	case err != nil && !failing:
-		w.o.Logger.Error("journal cannot be written, verdicts go on", "err", err)
-	case err == nil && failing:
-		w.o.Logger.Info("journal is written again", "dropped", w.dropped.Load())
+// keep writes a record, and with it what came meanwhile. No record waits for one
+// that is not there yet.
+func (w *Writer) keep(r *Record) {
+	w.add(r)
+	for len(w.queue) > 0 && len(w.lines) < writeSize {
+		w.add(<-w.queue)
 	}
-	if err != nil {
-		w.dropped.Add(1)
-	}
-	return err != nil
+	w.flush()
 }
 
-func (w *Writer) write(r *Record) error {
-	line, err := appendRecord(nil, r)
+// add puts a record behind the lines that wait. Those that would take the file
+// over its share together are written before, so that files are as long as if
+// every record were written by itself.
+func (w *Writer) add(r *Record) {
+	before := len(w.lines)
+	lines, err := appendRecord(w.lines, r)
+	if err == nil && len(lines)-before >= maxLine {
+		err = fmt.Errorf("record %s has %d bytes", r.ID, len(lines)-before+1)
+	}
 	if err != nil {
-		return err
+		w.note(1, err)
+		return
 	}
-	line = append(line, '\n')
-	if len(line) > maxLine {
-		return fmt.Errorf("record %s has %d bytes", r.ID, len(line))
+	w.lines = append(lines, '\n')
+	if before > 0 && w.full(len(w.lines)) {
+		last := w.lines[before:]
+		w.lines = w.lines[:before]
+		w.flush()
+		w.lines = append(w.lines, last...)
 	}
-	if w.file != nil && (w.size+int64(len(line)) > w.o.MaxSize/filesKept || w.old() || w.gone()) {
+}
+
+// flush writes the lines that wait, or counts them as lost.
+func (w *Writer) flush() {
+	if len(w.lines) == 0 {
+		return
+	}
+	n, err := w.write(w.lines)
+	w.note(bytes.Count(w.lines[n:], []byte{'\n'}), err)
+	w.lines = w.lines[:0]
+}
+
+// note counts records that are lost. A broken disk is worth one line in the log,
+// not one a message.
+func (w *Writer) note(lost int, err error) {
+	switch {
+	case err != nil && !w.failing:
+		w.o.Logger.Error("journal cannot be written, verdicts go on", "err", err)
+	case err == nil && w.failing:
+		w.o.Logger.Info("journal is written again", "dropped", w.dropped.Load())
+	}
+	w.failing = err != nil
+	w.dropped.Add(int64(lost))
+}
+
+// write appends whole lines to the file and returns how many bytes of them it
+// has, which is a number of whole lines again. Whether the file is too old or
+// gone is asked once for all of them: they came in the same moment.
+func (w *Writer) write(lines []byte) (int, error) {
+	if w.file != nil && (w.full(len(lines)) || w.old() || w.gone()) {
 		w.end()
 	}
 	if w.file == nil {
 		if err := w.begin(); err != nil {
-			return err
+			return 0, err
 		}
 		w.prune()
 	}
-	if _, err := w.file.Write(line); err != nil {
+	n, err := w.file.Write(lines)
+	if err != nil {
 		// Half a line on a full disk would spoil the next one.
-		if cut := w.file.Truncate(w.size); cut != nil {
+		n = bytes.LastIndexByte(lines[:n], '\n') + 1
+		if cut := w.file.Truncate(w.size + int64(n)); cut != nil {
 			w.end()
-			return errors.Join(err, cut)
+			return n, errors.Join(err, cut)
 		}
-		return err
 	}
-	w.size += int64(len(line))
-	return nil
+	w.size += int64(n)
+	return n, err
 }
 
 // begin makes a new file.
@@ -180,7 +222,7 @@ func (w *Writer) begin() error {
 		if err != nil {
 			return err
 		}
-		w.file, w.began, w.size = f, began, 0
+		w.file, w.began = f, began
 		return nil
 	}
 }
@@ -188,9 +230,12 @@ func (w *Writer) begin() error {
 func (w *Writer) end() {
 	if w.file != nil {
 		w.file.Close()
-		w.file = nil
+		w.file, w.size = nil, 0
 	}
 }
+
+// full reports whether more bytes would take the file over its share.
+func (w *Writer) full(more int) bool { return w.size+int64(more) > w.o.MaxSize/filesKept }
 
 // old reports whether the file holds records for so long that it is to go in one
 // piece.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -42,6 +43,18 @@ const day = 24 * time.Hour
 func add(w *Writer, r *Record) {
 	w.Add(r)
 	synctest.Wait()
+}
+
+// idle is a writer whose records wait until drain writes them.
+func idle(o Options) *Writer {
+	o.MaxAge, o.Now, o.Logger = day, time.Now, slog.New(slog.DiscardHandler)
+	return &Writer{o: o, queue: make(chan *Record, queueLength), ending: make(chan struct{})}
+}
+
+func drain(w *Writer) {
+	for len(w.queue) > 0 {
+		w.keep(<-w.queue)
+	}
 }
 
 func closeWriter(t *testing.T, w *Writer) {
@@ -207,6 +220,98 @@ func TestTwoStarts(t *testing.T) {
 	})
 }
 
+// TestOneWrite: what waits goes out together, as far as one write may hold it, and in the
+// order in which it came. The file is a socket here, which keeps writes apart.
+func TestOneWrite(t *testing.T) {
+	ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, out := os.NewFile(uintptr(ends[0]), "in"), os.NewFile(uintptr(ends[1]), "out")
+	defer out.Close()
+	w := idle(Options{MaxSize: 1 << 30})
+	w.file, w.began = in, time.Now()
+	packet := make([]byte, 2*writeSize)
+	read := func() []byte {
+		n, err := out.Read(packet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return packet[:n]
+	}
+	const waiting = 300
+	for i := range waiting {
+		w.Add(record(fmt.Sprintf("id%010d", i), func(r *Record) { r.Helo = strings.Repeat("x", i) }))
+	}
+	next := 0
+	for writes := 0; len(w.queue) > 0; writes++ {
+		w.keep(<-w.queue)
+		written := read()
+		if len(w.queue) > 0 && (len(written) < writeSize || len(written) > writeSize+1<<10) {
+			t.Errorf("write %d has %d bytes", writes, len(written))
+		}
+		for line := range bytes.Lines(written) {
+			var r Record
+			if err := json.Unmarshal(line, &r); err != nil || r.ID != fmt.Sprintf("id%010d", next) {
+				t.Fatalf("line %d: %q, %v", next, line, err)
+			}
+			next++
+		}
+	}
+	if next != waiting || len(w.lines) != 0 || w.Dropped() != 0 {
+		t.Errorf("%d of %d written, %d bytes wait, %d dropped", next, waiting, len(w.lines), w.Dropped())
+	}
+	w.keep(record("alone")) // and nobody waits for more
+	if written := read(); bytes.Count(written, []byte("\n")) != 1 || !bytes.Contains(written, []byte("alone")) {
+		t.Errorf("then %q", written)
+	}
+	// What can be neither written nor cut is left alone, and the next record begins a file.
+	w.o.Dir = t.TempDir()
+	out.Close()
+	w.keep(record("lost"))
+	w.keep(record("after"))
+	w.end()
+	if ids := kept(t, w.o.Dir); len(ids) != 1 || ids[0] != "after" || w.Dropped() != 1 {
+		t.Errorf("kept %v, dropped %d", ids, w.Dropped())
+	}
+}
+
+// TestTogetherOrAlone: files are as long whether their records came at once or one by one.
+func TestTogetherOrAlone(t *testing.T) {
+	sizes := func(together int) (all []int64) {
+		dir := t.TempDir()
+		w := idle(Options{Dir: dir, MaxSize: 32 << 10})
+		for i := range 130 {
+			w.Add(record(fmt.Sprintf("id%010d", i), func(r *Record) { r.Helo = strings.Repeat("x", i*i%701) }))
+			if i%97 == 50 { // more than the share of a file
+				w.Add(record(fmt.Sprintf("large%07d", i), func(r *Record) { r.Helo = strings.Repeat("x", 5000) }))
+			}
+			if i%together == 0 {
+				drain(w)
+			}
+		}
+		drain(w)
+		w.end()
+		files, err := list(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			all = append(all, f.size)
+		}
+		if w.Dropped() != 0 || len(files) < filesKept/2 {
+			t.Errorf("%d dropped, %d files", w.Dropped(), len(files))
+		}
+		return all
+	}
+	alone := sizes(1)
+	for _, together := range []int{2, 7, 1000} {
+		if got := sizes(together); !slices.Equal(got, alone) {
+			t.Errorf("%d together: %v, alone %v", together, got, alone)
+		}
+	}
+}
+
 // TestForeignFiles: only files that bear our names are read, counted, removed.
 func TestForeignFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -355,31 +460,42 @@ func TestFullDisk(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	synctest.Test(t, func(t *testing.T) {
+	for _, together := range []int{1, 7, 200} {
 		dir, filler := filepath.Join(disk, "verdicts"), filepath.Join(disk, "filler")
-		w := open(t, Options{Dir: dir})
-		if err := os.WriteFile(filler, make([]byte, 48<<10), 0o600); err != nil {
+		w := idle(Options{Dir: dir, MaxSize: 1 << 20})
+		if err := os.WriteFile(filler, make([]byte, 40<<10), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		for i := range 200 {
-			add(w, record(fmt.Sprintf("id%010d", i)))
+			w.Add(record(fmt.Sprintf("id%010d", i)))
+			if i%together == 0 {
+				drain(w)
+			}
 		}
+		drain(w)
 		lost := w.Dropped()
-		if ids := kept(t, dir); lost == 0 || int64(len(ids)) != 200-lost {
-			t.Errorf("%d kept, %d dropped", len(ids), lost)
+		ids := kept(t, dir)
+		if lost == 0 || int64(len(ids)) != 200-lost {
+			t.Errorf("%d together: %d kept, %d dropped", together, len(ids), lost)
 		}
-		if _, files := size(t, dir); files != 1 {
-			t.Errorf("%d files", files)
+		if len(ids) > 0 && (ids[0] != "id0000000000" || ids[len(ids)-1] != fmt.Sprintf("id%010d", len(ids)-1)) {
+			t.Errorf("%d together: there was room for the first %d, kept %v", together, len(ids), ids)
+		}
+		if n, files := size(t, dir); files != 1 || n < 16<<10 {
+			t.Errorf("%d together: %d bytes in %d files, and room for more", together, n, files)
 		}
 		if err := os.Remove(filler); err != nil {
 			t.Fatal(err)
 		}
-		add(w, record("after"))
-		closeWriter(t, w)
+		w.keep(record("after"))
+		w.end()
 		if ids := kept(t, dir); ids[len(ids)-1] != "after" || w.Dropped() != lost {
-			t.Errorf("kept %v, dropped %d", ids, w.Dropped())
+			t.Errorf("%d together: kept %v, dropped %d", together, ids, w.Dropped())
 		}
-	})
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestTooLong: a line that nobody would read is not written.
