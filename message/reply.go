@@ -3,6 +3,7 @@ package message
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -35,7 +36,7 @@ func (r Reply) String() string {
 	if r.Code == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d %s %s", r.Code, r.Enhanced, r.Text)
+	return strconv.Itoa(r.Code) + " " + r.Enhanced + " " + r.Text
 }
 
 // The replies of milterd. Codes follow RFC 3463 and RFC 7372.

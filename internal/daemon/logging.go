@@ -44,6 +44,10 @@ func tame(_ []string, a slog.Attr) slog.Attr {
 		}
 		a.Value = slog.StringValue(message.SafeText(v, limit))
 	case slog.KindAny:
+		if level, ok := a.Value.Any().(slog.Level); ok { // of every line
+			a.Value = slog.StringValue(level.String())
+			break
+		}
 		a.Value = slog.StringValue(message.SafeText(fmt.Sprint(a.Value.Any()), limit))
 	}
 	return a
@@ -97,25 +101,27 @@ func logVerdict(log *slog.Logger, o *pipeline.Outcome) {
 }
 
 func names(findings []message.Finding) string {
-	var b strings.Builder
-	for _, f := range findings {
-		if b.Len() > 0 {
-			b.WriteByte(',')
+	b := make([]byte, 0, 512)
+	for i := range findings {
+		if len(b) > 0 {
+			b = append(b, ',')
 		}
-		b.WriteString(f.Name)
+		b = append(b, findings[i].Name...)
 	}
-	return b.String()
+	return string(b)
 }
 
 func results(o *pipeline.Outcome) string {
-	var b strings.Builder
+	b := make([]byte, 0, 512)
 	for i := range o.Auth {
 		if i > 0 {
-			b.WriteByte(',')
+			b = append(b, ',')
 		}
-		b.WriteString(o.Auth[i].Method + "=" + o.Auth[i].Result)
+		b = append(b, o.Auth[i].Method...)
+		b = append(b, '=')
+		b = append(b, o.Auth[i].Result...)
 	}
-	return b.String()
+	return string(b)
 }
 
 // notes are what checks did to the message, or why they did not.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -124,6 +125,39 @@ func FuzzLog(f *testing.F) {
 	})
 }
 
+// TestShortCuts: what is written without a detour is what it was with one: names and results
+// are those of a strings.Join, and a level is written as any other value is.
+func TestShortCuts(t *testing.T) {
+	for _, s := range hostileTexts {
+		o := hostileOutcome(s)
+		o.Verdict.Findings = append(o.Verdict.Findings, message.Finding{Name: "LAST"})
+		o.Auth = append(o.Auth, authres.Method{Method: "dkim", Result: s})
+		all := []string{s, s, "LAST"}
+		if s == "" {
+			all = all[2:]
+		}
+		if got, want := names(o.Verdict.Findings), strings.Join(all, ","); got != want {
+			t.Errorf("names %q, want %q", got, want)
+		}
+		if got, want := results(o), s+"="+s+",dkim="+s; got != want {
+			t.Errorf("results %q, want %q", got, want)
+		}
+	}
+	for level := slog.LevelDebug - 2; level < slog.LevelError+3; level++ {
+		if got, want := tame(nil, slog.Any("level", level)), slog.String("level", fmt.Sprint(level)); !got.Equal(want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+		for format, want := range map[config.LogFormat]string{config.LogText: " level=" + level.String() + " msg=m g.level=" + level.String() + "\n",
+			config.LogJSON: `,"level":"` + level.String() + `","msg":"m","g":{"level":"` + level.String() + `"}}` + "\n"} {
+			var b bytes.Buffer
+			newLogger(&b, format, slog.LevelDebug-2).Log(t.Context(), level, "m", slog.Group("g", "level", level))
+			if !strings.HasSuffix(b.String(), want) {
+				t.Errorf("%s: %s, want %s", format, b.String(), want)
+			}
+		}
+	}
+}
+
 // TestValuesAreCut: a value is at most 256 bytes, but for the ones of ours that
 // say nothing when they are cut.
 func TestValuesAreCut(t *testing.T) {
@@ -205,13 +239,38 @@ func TestStackIsOneLine(t *testing.T) {
 	}
 }
 
+// BenchmarkLogVerdict is the line of a message as it comes with every check on; no two are
+// alike.
 func BenchmarkLogVerdict(b *testing.B) {
-	o := hostileOutcome("plain")
-	var out bytes.Buffer
-	log := newLogger(&out, config.LogText, slog.LevelInfo)
-	b.ReportAllocs()
-	for b.Loop() {
-		out.Reset()
-		logVerdict(log, o)
+	outcomes := make([]*pipeline.Outcome, 256)
+	for i := range outcomes {
+		host := fmt.Sprintf("mail.example%d.test", i)
+		o := &pipeline.Outcome{
+			Message: &message.Message{ID: fmt.Sprintf("k7q2m9zt4%03d", i), QueueID: fmt.Sprintf("4bVxYz%d", i), Role: message.Inbound,
+				Session:  &message.Session{Client: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), Helo: host},
+				MailFrom: message.ParsePath(fmt.Sprintf("<bounce-%d@%s>", i*i, host)), Recipients: make([]message.Recipient, 1+i%3)},
+			Verdict: message.Verdict{Action: message.Accept, Score: float64(i) / 10, DecidedBy: "score"},
+			Auth:    []authres.Method{{Method: "spf", Result: "pass"}, {Method: "dkim", Result: "fail"}, {Method: "iprev", Result: "pass"}, {Method: "dmarc", Result: "none"}},
+			Took:    time.Duration(i) * 12345,
+		}
+		for j := range 12 {
+			o.Verdict.Findings = append(o.Verdict.Findings, message.Finding{Name: fmt.Sprintf("SIGN_WORD_%d", i+j)})
+		}
+		for j := range 17 {
+			o.Results = append(o.Results, checks.Result{Check: fmt.Sprint("check", j)})
+		}
+		if i%3 == 0 {
+			o.Verdict.Action, o.Verdict.Reply = message.RejectMail, message.ReplySpam.WithID(o.Message.ID)
+		}
+		outcomes[i] = o
+	}
+	for _, format := range []config.LogFormat{config.LogText, config.LogJSON} {
+		b.Run(string(format), func(b *testing.B) {
+			log := newLogger(io.Discard, format, slog.LevelInfo)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				logVerdict(log, outcomes[i%len(outcomes)])
+			}
+		})
 	}
 }

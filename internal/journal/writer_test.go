@@ -536,3 +536,28 @@ func TestOpen(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkKeep is a record on its way into the file: by itself, and as one of eight that wait.
+func BenchmarkKeep(b *testing.B) {
+	var records []*Record
+	for _, o := range busy(256) {
+		records = append(records, NewRecord(o, true))
+	}
+	for _, together := range []int{1, 8} {
+		b.Run(fmt.Sprint(together), func(b *testing.B) {
+			w := idle(Options{Dir: b.TempDir(), MaxSize: 64 << 20})
+			defer w.end()
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				w.Add(records[i%len(records)])
+				if (i+1)%together == 0 {
+					drain(w)
+				}
+			}
+			drain(w)
+			if w.Dropped() > 0 {
+				b.Errorf("%d dropped", w.Dropped())
+			}
+		})
+	}
+}
