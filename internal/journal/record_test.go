@@ -251,10 +251,10 @@ func FuzzRecord(f *testing.F) {
 }
 
 func BenchmarkNewRecord(b *testing.B) {
-	o := sample()
+	outcomes := busy(256)
 	b.ReportAllocs()
-	for b.Loop() {
-		NewRecord(o, true)
+	for i := 0; b.Loop(); i++ {
+		NewRecord(outcomes[i%len(outcomes)], true)
 	}
 }
 
