@@ -35,7 +35,7 @@ func (p *Policy) Instead(f Facts, check string, family []string) []Shift {
 		more := then.Score - without
 		for i := range then.Findings {
 			if found := &then.Findings[i]; found.Name == name && !found.Shadow {
-				more -= p.weights[name].points
+				more -= p.of(name).points
 			}
 		}
 		if more = round(more); more != 0 {
@@ -48,8 +48,8 @@ func (p *Policy) Instead(f Facts, check string, family []string) []Shift {
 // combines reports whether a composite or a group names one of the family.
 func (p *Policy) combines(family []string) bool {
 	return slices.ContainsFunc(family, func(name string) bool {
-		_, grouped := p.groupOf[name]
-		return grouped || len(p.namedBy[name]) > 0
+		t := p.of(name)
+		return t.group >= 0 || len(t.namedBy) > 0
 	})
 }
 

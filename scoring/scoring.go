@@ -52,11 +52,38 @@ type Policy struct {
 	terms      terms // of all mail
 	exceptions []*terms
 
-	weights    map[string]weight
+	traits     map[string]*trait // by name of a finding
 	composites []composite
-	namedBy    map[string][]int // by name of a finding: the composites that name it
 	groups     []rules.Group
-	groupOf    map[string]int // by name of a member
+}
+
+// trait is what the policy knows of a finding.
+type trait struct {
+	weight
+	number  int   // of this trait
+	namedBy []int // the composites that name it
+	group   int   // that it is a member of, -1 for none
+}
+
+// unknown is the trait of what nobody has named: it is shown, and that is all.
+var unknown = trait{number: -1, group: -1}
+
+// of returns what is known of a finding.
+func (p *Policy) of(name string) *trait {
+	if t := p.traits[name]; t != nil {
+		return t
+	}
+	return &unknown
+}
+
+// named returns what is to be known of a finding, for changes.
+func (p *Policy) named(name string) *trait {
+	t := p.traits[name]
+	if t == nil {
+		t = &trait{number: len(p.traits), group: -1}
+		p.traits[name] = t
+	}
+	return t
 }
 
 // weight is what a finding or a text rule's hit is worth.
@@ -78,7 +105,7 @@ type composite struct {
 // or through another composite, is subjective itself, even where it names its
 // absence.
 func New(o Options) *Policy {
-	p := &Policy{ownFault: o.OwnFault, weights: map[string]weight{}, namedBy: map[string][]int{}, groupOf: map[string]int{}, groups: o.Rules.Groups,
+	p := &Policy{ownFault: o.OwnFault, traits: map[string]*trait{}, groups: o.Rules.Groups,
 		terms: terms{mode: o.Mode, thresholds: message.Thresholds{
 			Greylist: rounded(o.Thresholds.Greylist), Junk: rounded(o.Thresholds.Junk), Reject: rounded(o.Thresholds.Reject),
 		}}}
@@ -86,15 +113,13 @@ func New(o Options) *Policy {
 		p.exceptions = append(p.exceptions, p.terms.except(&o.Exceptions[i]))
 	}
 	for name, s := range o.Rules.Scores {
-		p.weights[name] = weight{points: s.Points}
+		p.named(name).points = s.Points
 	}
 	for _, f := range o.Findings {
-		w := p.weights[f.Name]
-		w.subjective = f.Subjective
-		p.weights[f.Name] = w
+		p.named(f.Name).subjective = f.Subjective
 	}
 	for _, r := range o.Rules.Texts {
-		p.weights[r.Name] = weight{points: r.Score, shadow: r.State == rules.Shadow, counted: r.Count > 0}
+		p.named(r.Name).weight = weight{points: r.Score, shadow: r.State == rules.Shadow, counted: r.Count > 0}
 	}
 	for _, c := range o.Rules.Composites {
 		if c.State == rules.Off {
@@ -102,17 +127,16 @@ func New(o Options) *Policy {
 		}
 		w := weight{points: c.Score, shadow: c.State == rules.Shadow}
 		for _, name := range c.Names {
-			w.subjective = w.subjective || p.weights[name].subjective
+			t := p.named(name)
+			t.namedBy = append(t.namedBy, len(p.composites))
+			w.subjective = w.subjective || t.subjective
 		}
-		p.weights[c.Name] = w
-		for _, name := range c.Names {
-			p.namedBy[name] = append(p.namedBy[name], len(p.composites))
-		}
+		p.named(c.Name).weight = w
 		p.composites = append(p.composites, composite{c, w, c.Eval(func(string) float64 { return 0 })})
 	}
 	for i := range p.groups {
 		for _, name := range p.groups[i].Rules {
-			p.groupOf[name] = i
+			p.named(name).group = i
 		}
 	}
 	return p
@@ -164,14 +188,23 @@ type decision struct {
 	without map[string]string
 	// followed is the demand that the action goes back to, nil when there is none.
 	followed *checks.Demand
-	// hits are the findings that are there; a shadow rule's hit is seen by
+	// hits are what is there, by the number of the trait; a shadow rule's hit is seen by
 	// shadow composites only, so that it changes no score on a detour.
-	hits, shadowHits map[string]bool
+	hits []presence
 	// concerned are the composites, by their number, that name something that is there.
 	concerned []bool
 	// counts are how often rules matched of which composites may know it.
 	counts map[string]float64
 }
+
+// presence says that a finding is there: by a rule that counts, by one that does not, or
+// by both.
+type presence uint8
+
+const (
+	hit presence = 1 << iota
+	shadowHit
+)
 
 // Decide returns the verdict on a message. Where the recipients' terms differ,
 // it is the mildest of their verdicts.
@@ -183,7 +216,7 @@ func (p *Policy) Decide(f Facts) message.Verdict {
 }
 
 func (p *Policy) decide(t *terms, f *Facts) message.Verdict {
-	d := &decision{p: p, terms: t, f: f, hits: map[string]bool{}, shadowHits: map[string]bool{}, concerned: make([]bool, len(p.composites))}
+	d := &decision{p: p, terms: t, f: f, hits: make([]presence, len(p.traits)), concerned: make([]bool, len(p.composites))}
 	d.v = message.Verdict{Action: message.Accept, DecidedBy: byDefault, Thresholds: t.thresholds, Policy: t.policy, Mode: t.mode}
 	if f.Message.Role == message.Reinject {
 		d.v.DecidedBy = byReinject
@@ -209,12 +242,15 @@ func (p *Policy) decide(t *terms, f *Facts) message.Verdict {
 }
 
 func (d *decision) add(f message.Finding) {
-	if f.Shadow {
-		d.shadowHits[f.Name] = true
-	} else {
-		d.hits[f.Name] = true
+	t := d.p.of(f.Name)
+	if t != &unknown {
+		if f.Shadow {
+			d.hits[t.number] |= shadowHit
+		} else {
+			d.hits[t.number] |= hit
+		}
 	}
-	for _, i := range d.p.namedBy[f.Name] {
+	for _, i := range t.namedBy {
 		d.concerned[i] = true
 	}
 	d.v.Findings = append(d.v.Findings, f)
@@ -242,8 +278,9 @@ func (d *decision) weighFindings() {
 }
 
 func (d *decision) weigh(check string, found checks.Finding) {
-	w := d.p.weights[found.Name]
-	if d.hits[found.Name] {
+	t := d.p.of(found.Name)
+	w := t.weight
+	if t != &unknown && d.hits[t.number]&hit != 0 {
 		w.points = 0
 	}
 	if why, exempt := d.without[check]; exempt {
@@ -275,7 +312,7 @@ func (d *decision) hitBy(c *composite, concerned bool) bool {
 		return c.always
 	}
 	return c.Eval(func(name string) float64 {
-		if !d.hits[name] && !(c.shadow && d.shadowHits[name]) {
+		if is := d.hits[d.p.of(name).number]; is&hit == 0 && !(c.shadow && is&shadowHit != 0) {
 			return 0
 		}
 		if n, counted := d.counts[name]; counted {
@@ -304,7 +341,7 @@ func (d *decision) capGroups() {
 		over[i] = -d.p.groups[i].Max
 	}
 	for _, f := range d.v.Findings {
-		if i, member := d.p.groupOf[f.Name]; member {
+		if i := d.p.of(f.Name).group; i >= 0 {
 			over[i] += f.Score
 		}
 	}
