@@ -80,8 +80,9 @@ func (d *decision) fileToJunk(dem *checks.Demand, check string) {
 // named after the evidence, so that score, flag and Sieve's spamtest agree.
 func (d *decision) fill(evidence, check string) {
 	if t := d.terms.thresholds.Junk; t != nil && d.v.Score < *t {
-		d.add(message.Finding{Name: evidence + policySuffix, Check: check, Score: round(*t - d.v.Score),
-			Detail: "points that file the message to junk"})
+		name := evidence + policySuffix
+		d.add(message.Finding{Name: name, Check: check, Score: round(*t - d.v.Score),
+			Detail: "points that file the message to junk"}, d.p.of(name))
 		d.sum()
 	}
 }

@@ -188,6 +188,8 @@ type decision struct {
 	without map[string]string
 	// followed is the demand that the action goes back to, nil when there is none.
 	followed *checks.Demand
+	// traits are those of the verdict's findings.
+	traits []*trait
 	// hits are what is there, by the number of the trait; a shadow rule's hit is seen by
 	// shadow composites only, so that it changes no score on a detour.
 	hits []presence
@@ -241,8 +243,7 @@ func (p *Policy) decide(t *terms, f *Facts) message.Verdict {
 	return d.v
 }
 
-func (d *decision) add(f message.Finding) {
-	t := d.p.of(f.Name)
+func (d *decision) add(f message.Finding, t *trait) {
 	if t != &unknown {
 		if f.Shadow {
 			d.hits[t.number] |= shadowHit
@@ -253,7 +254,7 @@ func (d *decision) add(f message.Finding) {
 	for _, i := range t.namedBy {
 		d.concerned[i] = true
 	}
-	d.v.Findings = append(d.v.Findings, f)
+	d.v.Findings, d.traits = append(d.v.Findings, f), append(d.traits, t)
 }
 
 // weighFindings gives each finding its weight: that of the rule that made it,
@@ -265,7 +266,7 @@ func (d *decision) weighFindings() {
 	for i := range d.f.Results {
 		found += len(d.f.Results[i].Findings)
 	}
-	d.v.Findings = make([]message.Finding, 0, found)
+	d.v.Findings, d.traits = make([]message.Finding, 0, found), make([]*trait, 0, found)
 	for i := range d.f.Results {
 		res := &d.f.Results[i]
 		for _, found := range res.Findings {
@@ -293,7 +294,7 @@ func (d *decision) weigh(check string, found checks.Finding) {
 		}
 		d.counts[found.Name] = found.Value
 	}
-	d.add(w.finding(found.Name, check, found.Value, found.Detail))
+	d.add(w.finding(found.Name, check, found.Value, found.Detail), t)
 }
 
 // weighComposites adds the rules with when. They stand in an order in which
@@ -301,7 +302,7 @@ func (d *decision) weigh(check string, found checks.Finding) {
 func (d *decision) weighComposites() {
 	for i := range d.p.composites {
 		if c := &d.p.composites[i]; d.hitBy(c, d.concerned[i]) {
-			d.add(c.finding(c.Name, "rules", 0, c.When()))
+			d.add(c.finding(c.Name, "rules", 0, c.When()), d.p.of(c.Name))
 		}
 	}
 }
@@ -340,9 +341,9 @@ func (d *decision) capGroups() {
 	for i := range d.p.groups {
 		over[i] = -d.p.groups[i].Max
 	}
-	for _, f := range d.v.Findings {
-		if i := d.p.of(f.Name).group; i >= 0 {
-			over[i] += f.Score
+	for i := range d.v.Findings {
+		if group := d.traits[i].group; group >= 0 {
+			over[group] += d.v.Findings[i].Score
 		}
 	}
 	for i, over := range over {

@@ -156,16 +156,18 @@ func (r *Run) do(t *task, deps []*task) {
 		took = r.prepare(t, c)
 	}
 	for _, d := range deps {
-		select {
-		case <-d.done:
-			if t.in.Prior == nil {
-				t.in.Prior = checks.Prior{}
+		if !d.isDone() {
+			select {
+			case <-d.done:
+			case <-ctx.Done():
+				t.fail(ctx.Err())
+				return
 			}
-			t.in.Prior[d.step.spec.Name] = &d.result
-		case <-ctx.Done():
-			t.fail(ctx.Err())
-			return
 		}
+		if t.in.Prior == nil {
+			t.in.Prior = checks.Prior{}
+		}
+		t.in.Prior[d.step.spec.Name] = &d.result
 	}
 	began := time.Now()
 	ctx, done := r.bound(t)
@@ -225,6 +227,17 @@ func (t *task) settle(res checks.Result) {
 	close(t.done)
 }
 
+// isDone reports whether the result stands. Mostly it does when somebody asks, and to look
+// at one channel costs much less than to wait at two.
+func (t *task) isDone() bool {
+	select {
+	case <-t.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // fail settles the task without the check's word.
 func (t *task) fail(err error) {
 	t.settle(checks.Result{Err: err, Took: time.Since(t.began)})
@@ -250,20 +263,27 @@ func (r *Run) results(ctx context.Context, role message.Role) []checks.Result {
 			continue // begun before the role was known
 		}
 		for _, t := range r.tasks[i] {
-			select {
-			case <-t.done:
-			case <-ctx.Done():
-				err := errDeadline
-				if errors.Is(ctx.Err(), context.Canceled) {
-					err = ctx.Err()
-				}
-				t.fail(err)
-				<-t.done
+			if !t.isDone() {
+				t.wait(ctx)
 			}
 			all = append(all, t.result)
 		}
 	}
 	return all
+}
+
+// wait waits for the result until ctx ends, which is the end of the task, too.
+func (t *task) wait(ctx context.Context) {
+	select {
+	case <-t.done:
+	case <-ctx.Done():
+		err := errDeadline
+		if errors.Is(ctx.Err(), context.Canceled) {
+			err = ctx.Err()
+		}
+		t.fail(err)
+		<-t.done
+	}
 }
 
 // Close ends the checks that still run. It does not wait for them.
