@@ -102,8 +102,9 @@ type Options struct {
 	// before are not taken up until old ones have expired. 0: one million, about
 	// 100 MB of a bolt file.
 	MaxTokens int64
-	// CacheTokens is how many tokens are kept in memory, at 32 bytes each, rounded up
-	// to a power of two. 0: 131072, 4 MiB; below 0: none.
+	// CacheTokens is how many tokens are kept in memory, and of how many more that the store
+	// has not, at 32 bytes for one of each; rounded up to a power of two. 0: 131072, 4 MiB;
+	// below 0: none.
 	CacheTokens int
 	// Alone says that no other process teaches what is in the store. Then what was read
 	// is believed for ten minutes; else for ten seconds.

@@ -1,7 +1,8 @@
 package bayes
 
 import (
-	"math"
+	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,49 +11,115 @@ import (
 )
 
 // What was read is believed for ten seconds, of that token of that scope alone, and not
-// after a lesson or when the clock went back.
+// after a lesson or when the clock went back; also that a token is not there.
 func TestCache(t *testing.T) {
-	const life = int64(cacheLife / time.Millisecond)
-	for _, now := range []int64{0, 1_790_000_000_000, int64(math.MaxUint32)*100 - life/2} { // the last one: where ticks come around
-		c := newCache(1<<4, cacheLife)
-		want := numbers{spam: 3, ham: 1, weight: -5}
-		if _, ok := c.get(7, 1, now); ok {
-			t.Errorf("%d: an empty cache knows", now)
-		}
-		c.put(7, 1, want, now, 0)
-		for _, ask := range []struct {
-			scope scope
-			id    uint64
-			after int64
-			known bool
-		}{
-			{7, 1, 0, true}, {7, 1, life - 100, true}, {7, 1, life, false}, {7, 1, 100 * life, false}, {7, 1, -1000, false},
-			{8, 1, 0, false}, {7, 2, 0, false}, {7, 1 + 1<<4, 0, false},
-		} {
-			if got, ok := c.get(ask.scope, ask.id, now+ask.after); ok != ask.known || ok && got != want {
-				t.Errorf("%d: %+v: %v, %v", now, ask, got, ok)
+	const life = uint64(cacheLife / time.Second)
+	for _, now := range []uint64{0, 1_790_000_000, 1<<40 - life/2} { // the last one: where seconds come around
+		for _, want := range []numbers{{spam: 3, ham: 1, weight: -5}, {}} {
+			c := newCache(1<<4, cacheLife)
+			known := func(s scope, id, now uint64) bool {
+				found := []numbers{{spam: 99}}
+				missing := c.get(s, []uint64{id}, now, found, nil, 5)
+				if len(missing) == 0 && found[0] != want {
+					t.Errorf("%d: %+v, want %+v", now, found[0], want)
+				}
+				return !slices.Equal(missing, []int{5})
+			}
+			id := func(n uint64) uint64 { return n << 32 } // all in one bucket
+			if known(7, id(1), now) {
+				t.Errorf("%d: an empty cache knows", now)
+			}
+			c.put(7, id(1), want, now, 0)
+			for _, ask := range []struct {
+				scope scope
+				id    uint64
+				after uint64
+				known bool
+			}{
+				{7, 1, 0, true}, {7, 1, life - 1, true}, {7, 1, life, false}, {7, 1, 100 * life, false}, {7, 1, ^uint64(0), false},
+				{8, 1, 0, false}, {7, 2, 0, false},
+			} {
+				if known(ask.scope, id(ask.id), now+ask.after) != ask.known {
+					t.Errorf("%d: %+v", now, ask)
+				}
+			}
+			c.put(7, id(1), want, now, 0)
+			c.put(7, id(2), want, now, 0)
+			if !known(7, id(1), now) || !known(7, id(2), now) {
+				t.Errorf("%d: there is room for two", now)
+			}
+			c.put(7, id(3), want, now, 0)
+			if known(7, id(1), now) || !known(7, id(2), now) || !known(7, id(3), now) {
+				t.Errorf("%d: the newcomer takes the place of who came first", now)
+			}
+			c.forget(8, []Token{{ID: id(2)}, {ID: id(3)}})
+			if !known(7, id(2), now) || !known(7, id(3), now) {
+				t.Errorf("%d: somebody else's lesson", now)
+			}
+			c.forget(7, []Token{{ID: id(2)}, {ID: id(3)}})
+			if known(7, id(2), now) || known(7, id(3), now) {
+				t.Errorf("%d: known after a lesson", now)
+			}
+			c.put(7, id(1), want, now, 1) // read before the second lesson
+			if known(7, id(1), now) {
+				t.Errorf("%d: what was read before a lesson is taken up", now)
+			}
+			c.put(7, id(1), want, now, 2)
+			if c.clear(); known(7, id(1), now) {
+				t.Errorf("%d: known after it was cleared", now)
 			}
 		}
-		c.put(7, 1+1<<4, want, now, 0) // takes the same place
-		if _, ok := c.get(7, 1, now); ok {
-			t.Errorf("%d: there is room for one", now)
-		}
-		c.put(7, 1, want, now, 0)
-		c.forget(8, []Token{{ID: 1}})
-		if _, ok := c.get(7, 1, now); !ok {
-			t.Errorf("%d: somebody else's lesson", now)
-		}
-		c.forget(7, []Token{{ID: 1}})
-		if _, ok := c.get(7, 1, now); ok {
-			t.Errorf("%d: known after a lesson", now)
-		}
-		c.put(7, 1, want, now, 1) // read before the second lesson
-		if _, ok := c.get(7, 1, now); ok {
-			t.Errorf("%d: what was read before a lesson is taken up", now)
-		}
 	}
-	if c := newCache(-1, cacheLife); c.entries != nil {
+	if c := newCache(-1, cacheLife); c.buckets != nil {
 		t.Error("a cache nobody wanted")
+	}
+}
+
+// Tokens that the store has not leave their places to those that it has.
+func TestCacheKinds(t *testing.T) {
+	c := newCache(1, cacheLife)
+	ids, found := []uint64{1 << 32, 2 << 32, 3 << 32, 4 << 32}, make([]numbers, 4)
+	for i, id := range ids {
+		c.put(0, id, numbers{spam: uint32(i / 2)}, 100, 0)
+	}
+	if missing := c.get(0, ids, 100, found, nil, 0); missing != nil || found[1] != (numbers{}) || found[2].spam != 1 || found[3].spam != 1 {
+		t.Errorf("missing %v, found %+v", missing, found)
+	}
+}
+
+// asked counts what a store is asked for.
+type asked struct {
+	Store
+	keys int
+}
+
+func (a *asked) Get(ctx context.Context, space string, keys ...[]byte) ([][]byte, error) {
+	a.keys += len(keys)
+	return a.Store.Get(ctx, space, keys...)
+}
+
+// A message whose words were all met asks the store for nothing; a lesson is seen at
+// once all the same, in the totals as well as in the words.
+func TestAsksOnce(t *testing.T) {
+	now := time.UnixMilli(1_790_000_000_000)
+	s := &asked{Store: store.NewMemory(func() time.Time { return now }, 1<<20)}
+	c := New(s, Options{Now: func() time.Time { return now }})
+	m := about(9, "minutes of the meeting")
+	learn(t, c, "joe", Spam, about(0, "cheap pills"))
+	classify := func() Verdict {
+		v, err := c.Classify(t.Context(), "joe", m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	first, before := classify(), s.keys
+	if again := classify(); s.keys != before || again.Probability != first.Probability || again.User != (Totals{Spam: 1}) {
+		t.Errorf("asked for %d keys, %+v after %+v", s.keys-before, again, first)
+	}
+	learn(t, c, "joe", Ham, about(1, "minutes of the meeting"))
+	if v := classify(); v.User != (Totals{Spam: 1, Ham: 1}) || v.Probability >= first.Probability {
+		t.Errorf("after a lesson: %+v", v)
 	}
 }
 

@@ -59,6 +59,7 @@ func (c *Classifier) Classify(ctx context.Context, user string, m Message) (Verd
 // one: all that is new has to come from beyond the caches of the processor.
 type scratch struct {
 	tokenizer tokenizer
+	ids       []uint64
 	found     []numbers
 	missing   []int
 	weights   []float64
@@ -75,44 +76,41 @@ func (c *Classifier) recall(ctx context.Context, user scope, tokens []Token, d *
 	if user != 0 {
 		scopes = append(scopes, user)
 	}
-	now, learned := c.now().UnixMilli(), c.cache.learned.Load()
-	found := sized(d.found, len(scopes)*len(tokens))
-	missing := sized(d.missing, len(found))[:0]
-	d.found, d.missing = found, missing
+	n := 1 + len(tokens) // numbers of each scope: its totals, and of each token
+	ids, found := sized(d.ids, n), sized(d.found, len(scopes)*n)
+	ids[0] = allMessages
+	for i := range tokens {
+		ids[1+i] = tokens[i].ID
+	}
+	now, learned := uint64(c.now().Unix()), c.cache.learned.Load()
+	missing := d.missing[:0]
 	c.cache.mu.RLock()
 	for at, s := range scopes {
-		for i := range tokens {
-			n, ok := c.cache.get(s, tokens[i].ID, now)
-			if !ok {
-				missing = append(missing, at*len(tokens)+i)
-			}
-			found[at*len(tokens)+i] = n
-		}
+		missing = c.cache.get(s, ids, now, found[at*n:], missing, at*n)
 	}
 	c.cache.mu.RUnlock()
-	keys := make([][]byte, 0, len(scopes)+len(missing))
-	for _, s := range scopes {
-		keys = append(keys, totalsKey(s))
+	d.ids, d.found, d.missing = ids, found, missing
+	if len(missing) > 0 {
+		keys, buf := make([][]byte, 0, len(missing)), make([]byte, 0, 17*len(missing))
+		for _, i := range missing {
+			from := len(buf)
+			buf = appendNumbersKey(buf, scopes[i/n], ids[i%n])
+			keys = append(keys, buf[from:len(buf):len(buf)])
+		}
+		values, err := c.store.Get(ctx, Space, keys...)
+		if err != nil {
+			return nil, fmt.Errorf("bayes: %w", err)
+		}
+		c.cache.mu.Lock()
+		for j, i := range missing {
+			found[i] = numbersOf(values[j])
+			c.cache.put(scopes[i/n], ids[i%n], found[i], now, learned)
+		}
+		c.cache.mu.Unlock()
 	}
-	buf := make([]byte, 0, 17*len(missing))
-	for _, i := range missing {
-		from := len(buf)
-		buf = appendTokenKey(buf, scopes[i/len(tokens)], tokens[i%len(tokens)].ID)
-		keys = append(keys, buf[from:len(buf):len(buf)])
-	}
-	values, err := c.store.Get(ctx, Space, keys...)
-	if err != nil {
-		return nil, fmt.Errorf("bayes: %w", err)
-	}
-	c.cache.mu.Lock()
-	defer c.cache.mu.Unlock()
-	for j, i := range missing {
-		found[i] = numbersOf(values[len(scopes)+j])
-		c.cache.put(scopes[i/len(tokens)], tokens[i%len(tokens)].ID, found[i], now, learned)
-	}
-	k := &known{site: found[:len(tokens):len(tokens)], siteAll: totalsOf(values[0])}
+	k := &known{site: found[1:n:n], siteAll: found[0].totals()}
 	if user != 0 {
-		k.user, k.userAll = found[len(tokens):], totalsOf(values[1])
+		k.user, k.userAll = found[n+1:], found[n].totals()
 	}
 	return k, nil
 }

@@ -39,6 +39,17 @@ func appendTokenKey(dst []byte, s scope, id uint64) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(append(dst, 'u'), uint64(s)), id)
 }
 
+// allMessages stands for the messages of a scope where tokens are looked up: in how many
+// spam and ham "all messages" was seen are its totals. No token has this ID, see idSet.
+const allMessages = 0
+
+func appendNumbersKey(dst []byte, s scope, id uint64) []byte {
+	if id == allMessages {
+		return append(dst, totalsKey(s)...)
+	}
+	return appendTokenKey(dst, s, id)
+}
+
 // numbers are what is known of a token.
 type numbers struct {
 	spam, ham uint32
@@ -53,6 +64,9 @@ func numbersOf(value []byte) numbers {
 	count := func(i int) uint32 { return uint32(min(max(store.Counter(value, i), 0), math.MaxUint32)) }
 	return numbers{count(0), count(1), store.Counter(value, 2)}
 }
+
+// totals are the numbers of allMessages.
+func (n numbers) totals() Totals { return Totals{int64(n.spam), int64(n.ham)} }
 
 // How long things live after they were last touched. A token that was seen in one
 // message only is most likely a random one.
