@@ -59,7 +59,7 @@ func (m mark) same(key uint64) bool { return (uint64(m)^key)&^second == 0 }
 
 func newCache(size int, life time.Duration) *cache {
 	if size < 0 {
-		return &cache{}
+		size, life = 1, 0 // of which nothing is believed
 	}
 	size = max(1<<bits.Len(uint(size-1))/perBucket, 1)
 	return &cache{mask: uint64(size - 1), life: uint64(life / time.Second), buckets: make([]bucket, size)}
@@ -73,6 +73,9 @@ func keyOf(s scope, id uint64) uint64 { return id ^ uint64(s+1)*0x9e3779b97f4a7c
 // as for put.
 func (c *cache) get(s scope, ids []uint64, now uint64, found []numbers, missing []int, first int) []int {
 	for i, id := range ids {
+		if i%ahead == 0 {
+			c.touch(s, ids[i:min(i+ahead, len(ids))])
+		}
 		n, ok := c.one(keyOf(s, id), now)
 		if found[i] = n; !ok {
 			missing = append(missing, first+i)
@@ -81,11 +84,23 @@ func (c *cache) get(s scope, ids []uint64, now uint64, found []numbers, missing 
 	return missing
 }
 
+// ahead is how many buckets are touched before the first of them is looked into. Memory
+// brings them side by side then; a look waits for its own.
+const ahead = 16
+
+// touch reads a word of each bucket. What it returns is of no use, but for having to be
+// read.
+//
+//go:noinline
+func (c *cache) touch(s scope, ids []uint64) (all mark) {
+	for _, id := range ids {
+		all |= c.buckets[keyOf(s, id)&c.mask].known[0]
+	}
+	return all
+}
+
 // one returns the numbers of one token.
 func (c *cache) one(key, now uint64) (n numbers, ok bool) {
-	if c.buckets == nil {
-		return numbers{}, false
-	}
 	b := &c.buckets[key&c.mask]
 	for i := range b.known {
 		if b.known[i].fresh(key, now, c.life) {
@@ -102,7 +117,7 @@ func (c *cache) one(key, now uint64) (n numbers, ok bool) {
 
 // put takes numbers up that were read when learned was as given.
 func (c *cache) put(s scope, id uint64, n numbers, now, learned uint64) {
-	if c.buckets == nil || c.learned.Load() != learned {
+	if c.learned.Load() != learned {
 		return
 	}
 	key := keyOf(s, id)
@@ -123,9 +138,6 @@ func (c *cache) put(s scope, id uint64, n numbers, now, learned uint64) {
 // forget drops what a lesson has changed.
 func (c *cache) forget(s scope, tokens []Token) {
 	c.learned.Add(1)
-	if c.buckets == nil {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.drop(keyOf(s, allMessages))

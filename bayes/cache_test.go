@@ -70,7 +70,8 @@ func TestCache(t *testing.T) {
 			}
 		}
 	}
-	if c := newCache(-1, cacheLife); c.buckets != nil {
+	c := newCache(-1, cacheLife)
+	if c.put(0, 1, numbers{spam: 1}, 100, 0); c.get(0, []uint64{1}, 100, make([]numbers, 1), nil, 0) == nil {
 		t.Error("a cache nobody wanted")
 	}
 }
