@@ -17,10 +17,11 @@ const measured = 32 << 10
 func (t *tokenizer) measures(visible string) {
 	visible = visible[:min(len(visible), measured)]
 	var upper, lower int
-	for i := range len(visible) {
-		c := &characters[visible[i]]
-		upper += int(c.upper)
-		lower += int(c.lower)
+	for i := 0; i < len(visible); i += 8 {
+		x := eight(visible, i)
+		ascii := x &^ tops
+		upper += bits.OnesCount64(between(ascii, 'A', 'Z') &^ x)
+		lower += bits.OnesCount64(between(ascii, 'a', 'z') &^ x)
 	}
 	marks, lines := strings.Count(visible, "!"), strings.Count(visible, "\n")
 	t.one(inForm, "twentieths in capitals", strconv.Itoa(20*upper/max(upper+lower, 1)))

@@ -53,8 +53,8 @@ func poisoned(t *testing.T, all []*mail, kind string, random *rand.Rand) (files,
 	var dictionary []string
 	for _, m := range train {
 		if text, _ := m.Tree.VisibleText(); !m.spam {
-			for w := range words(text) {
-				dictionary = append(dictionary, w)
+			for from, to := range words(text) {
+				dictionary = append(dictionary, text[from:to])
 			}
 		}
 	}
@@ -76,9 +76,9 @@ func poisoned(t *testing.T, all []*mail, kind string, random *rand.Rand) (files,
 				text = good(dictionary, 1500)
 			case "focused":
 				visible, _ := ham[i%len(ham)].Tree.VisibleText()
-				for w := range words(visible) {
+				for from, to := range words(visible) {
 					if random.IntN(2) == 0 {
-						text += w + " "
+						text += visible[from:to] + " "
 					}
 				}
 			default:

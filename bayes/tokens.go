@@ -102,13 +102,7 @@ func (t *tokenizer) read(s *secret, m Message, most int) {
 	t.one(inFacts, "length", strconv.Itoa(bits.Len(uint(len(visible)))))
 	t.measures(visible)
 	t.links(m.Tree) // before the text, which may fill what there is room for
-	left := maxTextWords
-	for w := range words(visible) {
-		if left--; left < 0 || !t.more() {
-			break
-		}
-		t.word(inText, "text", w)
-	}
+	t.text(visible)
 	hidden, _ := m.Tree.HiddenText()
 	t.words(inText, "hidden", hidden, maxHiddenWords)
 }
@@ -123,41 +117,66 @@ func (t *tokenizer) more() bool {
 	return true
 }
 
-// add takes a token up, hashed from its kind and what is in t.buf behind it.
-func (t *tokenizer) add(p place, kind, text string) {
-	id := t.secret.hash(t.buf)
+// add takes a token up. It reports false if it was there already, or there is no room.
+func (t *tokenizer) add(id uint64, p place, kind, text string) bool {
 	if len(t.tokens) >= maxTokens || !t.seen.add(id) {
-		return
+		return false
 	}
 	t.tokens = append(t.tokens, Token{id, p, kind, text})
+	return true
+}
+
+// hash hashes the word s[from:to] as a token of a kind, of which o is the opening. loud
+// says that it is written in capitals.
+func (t *tokenizer) hash(o *opening, kind, s string, from, to int) (id uint64, loud bool) {
+	id, loud, ok := o.word(s, from, to)
+	if !ok {
+		t.buf, loud = appendFolded(append(append(t.buf[:0], kind...), 0), s[from:to])
+		id = t.secret.hash(t.buf)
+	}
+	return id, loud
 }
 
 // one adds a token as a whole.
-func (t *tokenizer) one(p place, kind, text string) (loud bool) {
-	if text == "" {
-		return false
+func (t *tokenizer) one(p place, kind, text string) {
+	if text != "" {
+		o := t.secret.open(kind)
+		id, _ := t.hash(&o, kind, text, 0, len(text))
+		t.add(id, p, kind, text)
 	}
-	t.buf = append(append(t.buf[:0], kind...), 0)
-	t.buf, loud = appendFolded(t.buf, text)
-	t.add(p, kind, text)
-	return loud
 }
 
-// word adds a word of a text; one in capitals is a second token.
-func (t *tokenizer) word(p place, kind, w string) {
-	if t.one(p, kind, w) {
-		t.buf[0] ^= 0x80 // no kind begins so
-		t.add(p, kind+" in capitals", w)
-	}
+// capitals adds a word in capitals once more, of a kind of its own.
+func (t *tokenizer) capitals(p place, kind, w string) bool {
+	t.buf = append(append(t.buf[:0], kind...), 0)
+	t.buf[0] ^= 0x80 // no kind begins so
+	t.buf, _ = appendFolded(t.buf, w)
+	return t.add(t.secret.hash(t.buf), p, kind+" in capitals", w)
 }
 
 // words adds the first words of a text.
 func (t *tokenizer) words(p place, kind, text string, most int) {
-	for w := range words(text) {
+	o := t.secret.open(kind)
+	for from, to := range words(text) {
 		if most--; most < 0 || !t.more() {
 			return
 		}
-		t.one(p, kind, w)
+		id, _ := t.hash(&o, kind, text, from, to)
+		t.add(id, p, kind, text[from:to])
+	}
+}
+
+// text adds the words that a reader sees; those in capitals are a second token.
+func (t *tokenizer) text(visible string) {
+	left, o := maxTextWords, t.secret.open("text")
+	for from, to := range words(visible) {
+		if left--; left < 0 || !t.more() {
+			return
+		}
+		id, loud := t.hash(&o, "text", visible, from, to)
+		if t.add(id, inText, "text", visible[from:to]); loud {
+			t.capitals(inText, "text", visible[from:to])
+		}
 	}
 }
 
@@ -202,18 +221,15 @@ func (t *tokenizer) header(h *message.Header) {
 
 // subject adds the words of the Subject, as its own and as words of the text.
 func (t *tokenizer) subject(text string) {
-	left := maxFieldWords
-	for w := range words(text) {
+	left, o := maxFieldWords, t.secret.open("subject")
+	for from, to := range words(text) {
 		if left--; left < 0 || !t.more() {
 			return
 		}
-		before := len(t.tokens)
-		t.word(inHeader, "subject", w)
-		for _, added := range t.tokens[before:] {
-			if added.kind == "subject in capitals" {
-				t.one(inFacts, "subject", "capitals")
-				break
-			}
+		w := text[from:to]
+		id, loud := t.hash(&o, "subject", text, from, to)
+		if t.add(id, inHeader, "subject", w); loud && t.capitals(inHeader, "subject", w) {
+			t.one(inFacts, "subject", "capitals")
 		}
 		t.one(inText, "text", w)
 	}
@@ -289,9 +305,8 @@ func (t *tokenizer) messageID(id string) {
 // shape adds what a string looks like, whatever it says: a for letters and 0 for
 // digits, runs of them once or, if long, letter by letter.
 func (t *tokenizer) shape(p place, kind, s string, long bool) {
-	t.buf = append(append(t.buf[:0], kind...), 0)
-	t.buf = appendShape(t.buf, s, long)
-	t.add(p, kind, s)
+	t.buf = appendShape(append(append(t.buf[:0], kind...), 0), s, long)
+	t.add(t.secret.hash(t.buf), p, kind, s)
 }
 
 func appendShape(dst []byte, s string, long bool) []byte {

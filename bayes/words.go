@@ -2,39 +2,44 @@ package bayes
 
 import (
 	"iter"
+	"math/bits"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// words yields what looks like a word in a text: letters and digits with the marks
-// that stand inside them (don't, 12.5, joe@example.org), runs of marks that shout
-// (!!!, $$$), and pairs of neighbours in scripts that put no blanks between words.
-func words(s string) iter.Seq[string] {
-	return func(yield func(string) bool) {
+// words yields from where to where in a text there is what looks like a word: letters and
+// digits with the marks that stand inside them (don't, 12.5, joe@example.org), runs of
+// marks that shout (!!!, $$$), and pairs of neighbours in scripts that put no blanks
+// between words.
+func words(s string) iter.Seq2[int, int] {
+	return func(yield func(from, to int) bool) {
 		for i := 0; i < len(s); {
-			kind, size := kindAt(s, i)
+			kind, size := characters[s[i]].kind, 1
+			if s[i] >= utf8.RuneSelf {
+				kind, size = kindAt(s, i)
+			}
 			end := i + size
 			switch kind {
 			case letter:
 				end = wordEnd(s, end)
-				if !yield(s[i:end]) {
+				if !yield(i, end) {
 					return
 				}
 			case shout:
 				for end < len(s) && s[end] == s[i] {
 					end++
 				}
-				if !yield(s[i:min(end, i+4)]) {
+				if !yield(i, min(end, i+4)) {
 					return
 				}
 			case dense:
 				next, more := kindAt(s, end)
 				if next == dense {
-					if !yield(s[i : end+more]) {
+					if !yield(i, end+more) {
 						return
 					}
-				} else if before := lastKind(s, i); before != dense && !yield(s[i:end]) {
+				} else if before := lastKind(s, i); before != dense && !yield(i, end) {
 					return
 				}
 			}
@@ -46,21 +51,22 @@ func words(s string) iter.Seq[string] {
 // wordEnd returns where the word ends that s[:i] is in the middle of.
 func wordEnd(s string, i int) int {
 	for i < len(s) {
-		if characters[s[i]].kind == letter {
-			i++
+		n := bits.TrailingZeros64(^plain(eight(s, i))&tops) / 8
+		if i += n; n == 8 || i == len(s) {
 			continue
 		}
-		if kind, size := kindAt(s, i); kind == letter {
-			i += size
-			continue
-		}
-		if characters[s[i]].inside {
-			if next, size := kindAt(s, i+1); next == letter {
-				i += 1 + size
-				continue
+		next := i
+		if s[i] < utf8.RuneSelf {
+			if !characters[s[i]].inside {
+				break
 			}
+			next++
 		}
-		break
+		kind, size := kindAt(s, next)
+		if kind != letter {
+			break
+		}
+		i = next + size
 	}
 	return i
 }
