@@ -49,9 +49,12 @@ type Token struct {
 
 // String returns the token for people, as kind:text. The text is a stranger's: it
 // may hold anything.
-func (t Token) String() string {
-	folded, _ := appendFolded(nil, t.text)
-	return t.kind + ":" + string(folded)
+func (t Token) String() string { return string(t.Append(nil)) }
+
+// Append appends what String returns.
+func (t Token) Append(dst []byte) []byte {
+	dst, _ = appendFolded(append(append(dst, t.kind...), ':'), t.text)
+	return dst
 }
 
 // tokenizer takes a message apart.

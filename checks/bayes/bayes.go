@@ -11,11 +11,11 @@
 package bayes
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
-	"fmt"
+	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"milterd/bayes"
@@ -144,7 +144,7 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 			return checks.Result{}, ctx.Err()
 		}
 		c.metrics.unavailable.Inc()
-		return checks.Result{Findings: []checks.Finding{{Name: findingUnavailable, Detail: printable(err.Error(), 200)}}}, nil
+		return checks.Result{Findings: []checks.Finding{{Name: findingUnavailable, Detail: string(appendPrintable(nil, []byte(err.Error()), 200))}}}, nil
 	}
 	c.metrics.learned(v.Site)
 	if v.Unlearned() {
@@ -163,38 +163,64 @@ const shown = 8
 // Explain says in a line what a verdict rests on: the strongest clues, each with its
 // part in the score and in how many spam and ham messages it was seen.
 func Explain(v bayes.Verdict) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "of %d spam and %d ham", v.Site.Spam, v.Site.Ham)
+	b := make([]byte, 0, 512)
+	counts := func(before string, spam int64, between string, ham int64) {
+		b = strconv.AppendInt(append(b, before...), spam, 10)
+		b = strconv.AppendInt(append(b, between...), ham, 10)
+	}
+	counts("of ", v.Site.Spam, " spam and ", v.Site.Ham)
+	b = append(b, " ham"...)
 	if v.User != (bayes.Totals{}) {
-		fmt.Fprintf(&b, " and the user's %d and %d", v.User.Spam, v.User.Ham)
+		counts(" and the user's ", v.User.Spam, " and ", v.User.Ham)
 	}
 	separator := ": "
-	tell := func(token string, weight float64, spam, ham int64) {
-		fmt.Fprintf(&b, "%s%s %+.2f (%d/%d)", separator, printable(token, 40), weight, spam, ham)
+	tell := func(token []byte, weight float64, spam, ham int64) {
+		b = append(appendPrintable(append(b, separator...), token, 40), ' ')
+		if !math.Signbit(weight) {
+			b = append(b, '+')
+		}
+		b = strconv.AppendFloat(b, weight, 'f', 2, 64)
+		counts(" (", spam, "/", ham)
+		b = append(b, ')')
 		separator = ", "
 	}
+	var token []byte
 	for _, clue := range v.Clues[:min(len(v.Clues), shown)] {
-		tell(clue.Token.String(), clue.Weight, clue.Spam, clue.Ham)
+		token = clue.Token.Append(token[:0])
+		tell(token, clue.Weight, clue.Spam, clue.Ham)
 	}
 	if i := v.Imported; i != nil {
-		fmt.Fprintf(&b, "; imported, of %d spam and %d ham", i.Spam, i.Ham)
+		counts("; imported, of ", i.Spam, " spam and ", i.Ham)
+		b = append(b, " ham"...)
 		separator = ": "
 		for _, clue := range i.Clues[:min(len(i.Clues), shown)] {
-			tell(clue.Text, clue.Weight, clue.Spam, clue.Ham)
+			tell([]byte(clue.Text), clue.Weight, clue.Spam, clue.Ham)
 		}
 	}
-	return b.String()
+	return string(b)
 }
 
-// printable makes a stranger's text safe for logs and terminals, in at most n bytes
+// appendPrintable makes a stranger's text safe for logs and terminals, in at most n bytes
 // before what is escaped.
-func printable(text string, n int) string {
-	if len(text) > n {
-		text = strings.ToValidUTF8(text[:n], "") + "~"
+func appendPrintable(dst, text []byte, n int) []byte {
+	cut := len(text) > n
+	if cut {
+		text = bytes.ToValidUTF8(text[:n], nil)
 	}
-	quoted := strconv.QuoteToGraphic(text)
-	return quoted[1 : len(quoted)-1]
+	if !bytes.ContainsFunc(text, special) {
+		dst = append(dst, text...)
+	} else {
+		quoted := strconv.QuoteToGraphic(string(text))
+		dst = append(dst, quoted[1:len(quoted)-1]...)
+	}
+	if cut {
+		dst = append(dst, '~')
+	}
+	return dst
 }
+
+// special says of which characters it takes more than a look to know if they are safe.
+func special(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }
 
 // Record keeps alive what was of use, and learns where the configuration allows it.
 func (c *check) Record(ctx context.Context, in *checks.Input, v *message.Verdict) error {

@@ -27,12 +27,12 @@ const (
 )
 
 // taught is a classifier with n messages of each class.
-func taught(t *testing.T, n int) *bayes.Classifier {
+func taught(t testing.TB, n int) *bayes.Classifier {
 	t.Helper()
 	return taughtBy(t, n, bayes.Options{})
 }
 
-func taughtBy(t *testing.T, n int, o bayes.Options) *bayes.Classifier {
+func taughtBy(t testing.TB, n int, o bayes.Options) *bayes.Classifier {
 	t.Helper()
 	c := bayes.New(store.NewMemory(time.Now, 1<<28), o)
 	var lessons []bayes.Lesson
@@ -269,5 +269,20 @@ func TestExplainImported(t *testing.T) {
 	}}}
 	if got, want := Explain(v), `of 2 spam and 3 ham; imported, of 12 spam and 30 ham: pills\x1b +0.21 (34/0), sk:confere -0.50 (1/20)`; got != want {
 		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
+// What the line costs that says what an opinion rests on.
+func BenchmarkExplain(b *testing.B) {
+	c := taught(b, 200)
+	v, err := c.Classify(b.Context(), "", bayes.Parse(fmt.Appendf(nil, spamText, 999, 999), mime.Limits{}))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if Explain(v) == "" {
+			b.Fatal("nothing said")
+		}
 	}
 }
