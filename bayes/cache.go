@@ -48,14 +48,14 @@ type mark uint64
 // second masks what a mark knows of the time.
 const second = 1<<24 - 1
 
-// fresh reports whether m is that of a key, and still believed.
-func (m mark) fresh(key, now, life uint64) bool {
-	until := uint64(m) ^ key&^second
-	return until <= second && (until-now-1)&second < life
-}
-
 // same reports whether m is that of a key, or was.
 func (m mark) same(key uint64) bool { return (uint64(m)^key)&^second == 0 }
+
+// believed reports whether m still is.
+func (m mark) believed(now, life uint64) bool { return (uint64(m)-now-1)&second < life }
+
+// fresh reports whether m is that of a key, and believed.
+func (m mark) fresh(key, now, life uint64) bool { return m.same(key) && m.believed(now, life) }
 
 func newCache(size int, life time.Duration) *cache {
 	if size < 0 {
@@ -124,6 +124,9 @@ func (c *cache) put(s scope, id uint64, n numbers, now, learned uint64) {
 	b, m := &c.buckets[key&c.mask], mark(key&^second|(now+c.life)&second)
 	if n == (numbers{}) {
 		if !b.absent[0].same(key) {
+			if !b.known[1].believed(now, c.life) { // a place that nobody needs
+				b.known[1], b.numbers[1] = b.absent[1], numbers{}
+			}
 			b.absent[1] = b.absent[0]
 		}
 		b.absent[0] = m

@@ -49,7 +49,7 @@ func TestCache(t *testing.T) {
 				t.Errorf("%d: there is room for two", now)
 			}
 			c.put(7, id(3), want, now, 0)
-			if known(7, id(1), now) || !known(7, id(2), now) || !known(7, id(3), now) {
+			if want != (numbers{}) && known(7, id(1), now) || !known(7, id(2), now) || !known(7, id(3), now) {
 				t.Errorf("%d: the newcomer takes the place of who came first", now)
 			}
 			c.forget(8, []Token{{ID: id(2)}, {ID: id(3)}})
@@ -60,12 +60,15 @@ func TestCache(t *testing.T) {
 			if known(7, id(2), now) || known(7, id(3), now) {
 				t.Errorf("%d: known after a lesson", now)
 			}
-			c.put(7, id(1), want, now, 1) // read before the second lesson
-			if known(7, id(1), now) {
+			c.put(7, id(4), want, now, 1) // read before the second lesson
+			if known(7, id(4), now) {
 				t.Errorf("%d: what was read before a lesson is taken up", now)
 			}
-			c.put(7, id(1), want, now, 2)
-			if c.clear(); known(7, id(1), now) {
+			if c.forget(7, []Token{{ID: id(1)}}); known(7, id(1), now) {
+				t.Errorf("%d: the third is known after a lesson", now)
+			}
+			c.put(7, id(4), want, now, 3)
+			if c.clear(); known(7, id(4), now) {
 				t.Errorf("%d: known after it was cleared", now)
 			}
 		}
@@ -76,15 +79,31 @@ func TestCache(t *testing.T) {
 	}
 }
 
-// Tokens that the store has not leave their places to those that it has.
+// Tokens that the store has not leave their places to those that it has, and one of
+// them may stand where nobody else does.
 func TestCacheKinds(t *testing.T) {
 	c := newCache(1, cacheLife)
-	ids, found := []uint64{1 << 32, 2 << 32, 3 << 32, 4 << 32}, make([]numbers, 4)
-	for i, id := range ids {
-		c.put(0, id, numbers{spam: uint32(i / 2)}, 100, 0)
-	}
-	if missing := c.get(0, ids, 100, found, nil, 0); missing != nil || found[1] != (numbers{}) || found[2].spam != 1 || found[3].spam != 1 {
-		t.Errorf("missing %v, found %+v", missing, found)
+	for _, step := range []struct {
+		id    uint64
+		n     numbers
+		known []uint64 // then, with the spam of their ids if more than 3
+	}{
+		{1, numbers{}, []uint64{1}},
+		{2, numbers{}, []uint64{1, 2}},
+		{3, numbers{}, []uint64{1, 2, 3}},
+		{4, numbers{spam: 4}, []uint64{2, 3, 4}},
+		{5, numbers{spam: 5}, []uint64{2, 3, 4, 5}},
+		{1, numbers{}, []uint64{1, 3, 4, 5}},
+		{6, numbers{spam: 6}, []uint64{1, 3, 5, 6}},
+	} {
+		c.put(0, step.id<<32, step.n, 100, 0)
+		for id := range uint64(7) {
+			found := make([]numbers, 1)
+			known := len(c.get(0, []uint64{id << 32}, 100, found, nil, 0)) == 0
+			if known != slices.Contains(step.known, id) || known && id > 3 != (uint64(found[0].spam) == id) {
+				t.Errorf("after %d: %d known %t, %+v", step.id, id, known, found)
+			}
+		}
 	}
 }
 
