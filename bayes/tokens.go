@@ -149,14 +149,6 @@ func (t *tokenizer) one(p place, kind, text string) {
 	}
 }
 
-// capitals adds a word in capitals once more, of a kind of its own.
-func (t *tokenizer) capitals(p place, kind, w string) bool {
-	t.buf = append(append(t.buf[:0], kind...), 0)
-	t.buf[0] ^= 0x80 // no kind begins so
-	t.buf, _ = appendFolded(t.buf, w)
-	return t.add(t.secret.hash(t.buf), p, kind+" in capitals", w)
-}
-
 // words adds the first words of a text.
 func (t *tokenizer) words(p place, kind, text string, most int) {
 	o := t.secret.open(kind)
@@ -169,16 +161,23 @@ func (t *tokenizer) words(p place, kind, text string, most int) {
 	}
 }
 
+// The kinds of words in capitals, as they are hashed: no other kind begins so.
+const (
+	loudText    = "\xf4ext"
+	loudSubject = "\xf3ubject"
+)
+
 // text adds the words that a reader sees; those in capitals are a second token.
 func (t *tokenizer) text(visible string) {
-	left, o := maxTextWords, t.secret.open("text")
+	left, o, capitals := maxTextWords, t.secret.open("text"), t.secret.open(loudText)
 	for from, to := range words(visible) {
 		if left--; left < 0 || !t.more() {
 			return
 		}
 		id, loud := t.hash(&o, "text", visible, from, to)
 		if t.add(id, inText, "text", visible[from:to]); loud {
-			t.capitals(inText, "text", visible[from:to])
+			id, _ := t.hash(&capitals, loudText, visible, from, to)
+			t.add(id, inText, "text in capitals", visible[from:to])
 		}
 	}
 }
@@ -231,8 +230,12 @@ func (t *tokenizer) subject(text string) {
 		}
 		w := text[from:to]
 		id, loud := t.hash(&o, "subject", text, from, to)
-		if t.add(id, inHeader, "subject", w); loud && t.capitals(inHeader, "subject", w) {
-			t.one(inFacts, "subject", "capitals")
+		if t.add(id, inHeader, "subject", w); loud {
+			capitals := t.secret.open(loudSubject)
+			id, _ := t.hash(&capitals, loudSubject, text, from, to)
+			if t.add(id, inHeader, "subject in capitals", w) {
+				t.one(inFacts, "subject", "capitals")
+			}
 		}
 		t.one(inText, "text", w)
 	}
