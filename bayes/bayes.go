@@ -123,6 +123,7 @@ type Classifier struct {
 	maxTokens int64
 	words     int
 	cache     *cache
+	touched   touched
 	imports   imports
 	scratches sync.Pool // of *scratch
 	secret    atomic.Pointer[secret]
@@ -164,7 +165,10 @@ func New(s Store, o Options) *Classifier {
 }
 
 // Refresh forgets what was read: the store has been filled with something else.
-func (c *Classifier) Refresh() { c.cache.clear() }
+func (c *Classifier) Refresh() {
+	c.cache.clear()
+	c.touched.clear()
+}
 
 // Totals are how many messages somebody has taught.
 type Totals struct{ Spam, Ham int64 }

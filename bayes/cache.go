@@ -48,6 +48,8 @@ type mark uint64
 // second masks what a mark knows of the time.
 const second = 1<<24 - 1
 
+func markOf(key, now, life uint64) mark { return mark(key&^second | (now+life)&second) }
+
 // same reports whether m is that of a key, or was.
 func (m mark) same(key uint64) bool { return (uint64(m)^key)&^second == 0 }
 
@@ -121,7 +123,7 @@ func (c *cache) put(s scope, id uint64, n numbers, now, learned uint64) {
 		return
 	}
 	key := keyOf(s, id)
-	b, m := &c.buckets[key&c.mask], mark(key&^second|(now+c.life)&second)
+	b, m := &c.buckets[key&c.mask], markOf(key, now, c.life)
 	if n == (numbers{}) {
 		if !b.absent[0].same(key) {
 			if !b.known[1].believed(now, c.life) { // a place that nobody needs

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-
-	"milterd/internal/store"
 )
 
 // Verdict is what a classifier thinks of a message.
@@ -113,31 +111,4 @@ func (c *Classifier) recall(ctx context.Context, user scope, tokens []Token, d *
 		k.user, k.userAll = found[n+1:], found[n].totals()
 	}
 	return k, nil
-}
-
-// strongest is how many clues a verdict names, and Touch looks at.
-const strongest = 30
-
-// Touch keeps alive what had a say in a verdict: tokens that are of use do not expire,
-// though nobody teaches them any more. Of the clues every sixteenth is
-// written, chosen by the message itself, so it costs little and what is used often
-// is met soon. It does not wait for the store; what that refuses is touched another
-// time.
-func (c *Classifier) Touch(user string, m Message, v Verdict) {
-	key := c.secret.Load()
-	if key == nil {
-		return
-	}
-	salt := key.hash([]byte(m.Header.Text("Message-ID")))
-	s := key.scope(user)
-	var ops []store.Op
-	for _, clue := range v.Clues {
-		if clue.Spam+clue.Ham > 0 && (clue.Token.ID^salt)&15 == 0 {
-			ops = append(ops, store.Add(appendTokenKey(nil, s, clue.Token.ID), lifeOfOld, 0, 0, 0))
-		}
-	}
-	if len(ops) > 0 {
-		ops = append(ops, store.Add(crowdKey(c.now().UnixMilli()/period.Milliseconds()), lifeOfOld+period, 0, int64(len(ops))))
-		_ = c.store.Post(Space, ops...)
-	}
 }

@@ -381,6 +381,62 @@ func TestBrokenStore(t *testing.T) {
 	}
 }
 
+// posted counts what a store is handed over without waiting.
+type posted struct {
+	Store
+	ops  int
+	fail error
+}
+
+func (p *posted) Post(space string, ops ...store.Op) error {
+	if p.ops += len(ops); p.fail != nil {
+		return p.fail
+	}
+	return p.Store.Post(space, ops...)
+}
+
+// A token that has a say in message after message is touched, and counted, once in a
+// while; sooner only if the store did not take it, or is another one.
+func TestTouchedOnce(t *testing.T) {
+	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	s := &posted{Store: store.NewMemory(func() time.Time { return now }, 1<<30)}
+	c := New(s, Options{Now: func() time.Time { return now }, Random: strings.NewReader(strings.Repeat("secret", 100))})
+	for i := range 40 {
+		learn(t, c, "", Spam, about(400+i, "cheap pills without prescription"))
+		learn(t, c, "", Ham, about(500+i, "minutes of the meeting"))
+	}
+	touch := func() int {
+		s.ops = 0
+		for i := range 64 {
+			m := about(600+i, "cheap pills without prescription")
+			v, err := c.Classify(t.Context(), "", m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Touch("", m, v)
+		}
+		return s.ops
+	}
+	if s.fail = store.ErrBusy; touch() == 0 {
+		t.Error("nothing is touched")
+	}
+	if s.fail = nil; touch() == 0 {
+		t.Error("what the store refused is not touched another time")
+	}
+	if n := touch(); n != 0 {
+		t.Errorf("%d touched again", n)
+	}
+	if now = now.Add(touchAgain - time.Second); touch() != 0 {
+		t.Error("touched again before its time")
+	}
+	if now = now.Add(time.Second); touch() == 0 {
+		t.Error("not touched when it was time")
+	}
+	if c.Refresh(); touch() == 0 {
+		t.Error("not touched in another store")
+	}
+}
+
 // What is not touched expires, what has a say stays.
 func TestExpiry(t *testing.T) {
 	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
