@@ -3,6 +3,7 @@ package bayes
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +18,8 @@ import (
 )
 
 // What it takes to take a message apart and weigh it, without the store and without
-// the walk that other checks need as well.
+// the walk that other checks need as well; and the same when other memory was touched
+// since the last message, as the rest of a daemon does: then it has to come from afar.
 func BenchmarkTokensAndWeigh(b *testing.B) {
 	all := corpus(b)
 	deal(all, 5, 1)
@@ -26,11 +28,23 @@ func BenchmarkTokensAndWeigh(b *testing.B) {
 	for _, m := range all { // fills the cache, and reads the texts
 		score(b, c, "", m.Message)
 	}
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		if _, err := c.Classify(b.Context(), "", all[i%len(all)].Message); err != nil {
-			b.Fatal(err)
-		}
+	for _, others := range []int{0, 24} { // MB
+		b.Run(fmt.Sprint(others), func(b *testing.B) {
+			b.ReportAllocs()
+			other := make([]byte, others<<20)
+			var took time.Duration
+			for i := 0; b.Loop(); i++ {
+				for at := 0; at < len(other); at += 64 {
+					other[at]++
+				}
+				began := time.Now()
+				if _, err := c.Classify(b.Context(), "", all[i%len(all)].Message); err != nil {
+					b.Fatal(err)
+				}
+				took += time.Since(began)
+			}
+			b.ReportMetric(float64(took)/float64(b.N), "ns/message")
+		})
 	}
 }
 
