@@ -74,10 +74,8 @@ func keyOf(s scope, id uint64) uint64 { return id ^ uint64(s+1)*0x9e3779b97f4a7c
 // the places of those that it does not know, beginning at first. The caller holds mu,
 // as for put.
 func (c *cache) get(s scope, ids []uint64, now uint64, found []numbers, missing []int, first int) []int {
+	c.touch(s, ids)
 	for i, id := range ids {
-		if i%ahead == 0 {
-			c.touch(s, ids[i:min(i+ahead, len(ids))])
-		}
 		n, ok := c.one(keyOf(s, id), now)
 		if found[i] = n; !ok {
 			missing = append(missing, first+i)
@@ -86,12 +84,8 @@ func (c *cache) get(s scope, ids []uint64, now uint64, found []numbers, missing 
 	return missing
 }
 
-// ahead is how many buckets are touched before the first of them is looked into. Memory
-// brings them side by side then; a look waits for its own.
-const ahead = 16
-
-// touch reads a word of each bucket. What it returns is of no use, but for having to be
-// read.
+// touch reads a word of each bucket. Memory brings them side by side then, while a look
+// waits for its own. What it returns is of no use, but for having to be read.
 //
 //go:noinline
 func (c *cache) touch(s scope, ids []uint64) (all mark) {
