@@ -15,6 +15,9 @@ const (
 	doubt = 0.1
 	// telltale is how far from one half a token must be to have a say.
 	telltale = 0.40
+	// rarest tells most tokens without a say at once: one that is not so many times as
+	// frequent in one class as in the other is at most 8/9 - 1/2 from one half.
+	rarest = 8
 	// placeDoubt is as how much log odds of tokens that say nothing each place of a
 	// message has beside its own.
 	placeDoubt = 1
@@ -87,6 +90,9 @@ func (k *known) belief(i int) float64 {
 	spam, ham, spamAll, hamAll := k.frequencies(i)
 	common := background * (spam + ham) / (spamAll + hamAll)
 	inSpam, inHam := (spam+common)/(spamAll+background), (ham+common)/(hamAll+background)
+	if inSpam < rarest*inHam && inHam < rarest*inSpam {
+		return 0
+	}
 	p := inSpam / (inSpam + inHam)
 	f := (doubt*0.5 + seen*p) / (doubt + seen)
 	if !(math.Abs(f-0.5) >= telltale) {
