@@ -140,10 +140,11 @@ func TestCacheForgetsTheLeastRecentlyUsed(t *testing.T) {
 	c := newCache(4 << 10)
 	name := func(i int) key { return key{fmt.Sprintf("n%d", i), 16} }
 	for i := range 4 {
-		c.put(name(i), text, now.Add(time.Hour))
+		c.put(name(i), text, now, now.Add(time.Hour))
 	}
-	c.get(name(0), now)
-	c.put(name(4), text, now.Add(time.Hour))
+	c.get(name(1), now.Add(usedAgain-1)) // so soon it counts as used when it came
+	c.get(name(0), now.Add(usedAgain))
+	c.put(name(4), text, now.Add(usedAgain), now.Add(time.Hour))
 	var kept []int
 	for i := range 5 {
 		if c.get(name(i), now) != nil {
@@ -153,8 +154,12 @@ func TestCacheForgetsTheLeastRecentlyUsed(t *testing.T) {
 	if got := fmt.Sprint(kept); got != "[0 2 3 4]" {
 		t.Errorf("kept %s, want all but 1", got)
 	}
-	if c.bytes > 4<<10 || c.len() != c.order.Len() {
-		t.Errorf("%d bytes, %d and %d items", c.bytes, c.len(), c.order.Len())
+	inOrder := 0
+	for e := c.order.next; e != &c.order; e = e.next {
+		inOrder++
+	}
+	if c.bytes > 4<<10 || c.len() != inOrder {
+		t.Errorf("%d bytes, %d and %d items", c.bytes, c.len(), inOrder)
 	}
 }
 
@@ -162,9 +167,9 @@ func TestCacheCountsItsBytes(t *testing.T) {
 	now := newClock().Now()
 	c := newCache(1 << 20)
 	text := func(n int) *answer { return &answer{texts: []string{strings.Repeat("x", n)}} }
-	c.put(key{"a", 16}, text(100), now.Add(time.Hour))
-	c.put(key{"a", 16}, text(200), now.Add(time.Hour)) // instead of the first
-	c.put(key{"b", 16}, text(300), now.Add(time.Second))
+	c.put(key{"a", 16}, text(100), now, now.Add(time.Hour))
+	c.put(key{"a", 16}, text(200), now, now.Add(time.Hour)) // instead of the first
+	c.put(key{"b", 16}, text(300), now, now.Add(time.Second))
 	before := c.bytes
 	if c.get(key{"b", 16}, now.Add(time.Second)) != nil {
 		t.Error("an expired answer came back")
@@ -173,7 +178,7 @@ func TestCacheCountsItsBytes(t *testing.T) {
 		t.Errorf("%d bytes in %d entries, want %d in 1", c.bytes, c.len(), want)
 	}
 	// An answer larger than the whole cache is not kept, and nothing else either.
-	c.put(key{"c", 16}, text(2<<20), now.Add(time.Hour))
+	c.put(key{"c", 16}, text(2<<20), now, now.Add(time.Hour))
 	if c.bytes != 0 || c.len() != 0 {
 		t.Errorf("%d bytes in %d entries after an answer that is too large", c.bytes, c.len())
 	}

@@ -66,7 +66,8 @@ func (r *Resolver) fly(k key, f *flight) {
 	r.mu.Lock()
 	delete(r.flights, k)
 	if keep {
-		r.cache.put(k, a, r.now().Add(r.lives.of(a)))
+		now := r.now()
+		r.cache.put(k, a, now, now.Add(r.lives.of(a)))
 	}
 	r.mu.Unlock()
 	<-r.slots
