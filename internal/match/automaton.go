@@ -2,7 +2,6 @@ package match
 
 import (
 	"slices"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -14,8 +13,6 @@ const (
 	maxNeedle = 12
 	// longestNeedle is that with the rest of its last character.
 	longestNeedle = maxNeedle + utf8.UTFMax - 1
-	// maxPlaces is how many places in one text are kept.
-	maxPlaces = 1 << 16
 )
 
 // automaton finds all needles of a set in one pass over a text: the machine of
@@ -213,61 +210,4 @@ func (s *sought) fits(text string, end int) bool {
 		return false
 	}
 	return !s.endsWord || end == len(text) || !isWord[text[end]]
-}
-
-// found is where needles ended in a text, as a chain for each list of them.
-type found struct {
-	first, last []int32 // by list: into places, plus 1; 0 is none
-	places      []place
-	anywhere    []bool // by list: there are more places than were kept
-	measures           // of the text, -1 while nobody has asked
-}
-
-type place struct {
-	end    int32
-	needle int32
-	next   int32 // into places, plus 1
-}
-
-// reset prepares f for a text and so many lists.
-func (f *found) reset(lists int) {
-	f.first = append(f.first[:0], make([]int32, lists)...)
-	f.last = append(f.last[:0], make([]int32, lists)...)
-	f.anywhere = append(f.anywhere[:0], make([]bool, lists)...)
-	f.places, f.measures = f.places[:0], measures{-1, -1}
-}
-
-// measure returns the measures of the text, with its runs if they are asked for.
-func (f *found) measure(text string, runs bool) measures {
-	if f.wide < 0 {
-		f.wide = wide(text)
-	}
-	if runs && f.run < 0 {
-		f.run = longestRun(text)
-	}
-	return f.measures
-}
-
-// has reports whether a needle of a list is there.
-func (f *found) has(list int) bool { return f.first[list] != 0 || f.anywhere[list] }
-
-func (f *found) add(needle, list int32, end int) {
-	if len(f.places) >= maxPlaces {
-		f.anywhere[list] = true
-		return
-	}
-	f.places = append(f.places, place{end: int32(end), needle: needle})
-	n := int32(len(f.places))
-	if last := f.last[list]; last == 0 {
-		f.first[list] = n
-	} else {
-		f.places[last-1].next = n
-	}
-	f.last[list] = n
-}
-
-// unfolded says whether a text has characters that folding would change beyond
-// those in ASCII, which the automaton takes care of.
-func unfolded(text string) bool {
-	return strings.Contains(text, longS) || strings.Contains(text, kelvin)
 }

@@ -25,6 +25,8 @@ package match
 
 import (
 	"fmt"
+	"iter"
+	"math/bits"
 	"regexp/syntax"
 	"slices"
 	"time"
@@ -46,6 +48,7 @@ type Pattern struct {
 // A Set is a list of compiled patterns, ready for use from many goroutines.
 type Set struct {
 	patterns []pattern
+	unsought []uint64   // a bit for each pattern that has to be tried on every text
 	ascii    *automaton // of their needles in ASCII; nil when there are none
 	beyond   *automaton // of the others, for texts with such characters: their bytes would double the table
 	leads    []leads    // of those without
@@ -110,6 +113,12 @@ func Compile(patterns []Pattern) (*Set, error) {
 		s.leads[i].first = int32(len(s.needles))
 		s.needles = append(s.needles, s.leads[i].sought...)
 	}
+	s.unsought = make([]uint64, (s.lists+63)/64)
+	for i := range s.patterns {
+		if !s.patterns[i].sought {
+			s.unsought[i/64] |= 1 << (i % 64)
+		}
+	}
 	return s, nil
 }
 
@@ -168,9 +177,8 @@ func (s *Set) Match(r *Run, text string) {
 	text = whole(text)
 	exact := s.find(&r.found, text)
 	r.began = time.Time{} // for most texts no pattern is tried, and nobody looks at the clock
-	for i := range s.patterns {
-		p := &s.patterns[i]
-		if r.settled(p.id) || p.sought && (!r.found.has(i) || p.also > 0 && !r.found.has(p.also)) {
+	for p := range s.candidates(&r.found) {
+		if r.settled(p.id) {
 			continue
 		}
 		if r.began.IsZero() {
@@ -207,7 +215,7 @@ func (s *Set) find(f *found, text string) (exact bool) {
 	} else {
 		for i := range s.leads {
 			for _, lead := range s.leads[i].sought { // they are for texts as they are
-				f.anywhere[lead.list] = true
+				f.everywhere(lead.list)
 			}
 		}
 		text = string(appendFolded(nil, text))
@@ -219,6 +227,23 @@ func (s *Set) find(f *found, text string) (exact bool) {
 		s.beyond.scan(text, exact, f)
 	}
 	return exact
+}
+
+// candidates yields, in their order, the patterns that may be in a text by what was found.
+func (s *Set) candidates(f *found) iter.Seq[*pattern] {
+	return func(yield func(*pattern) bool) {
+		for i, lists := range f.lists {
+			for rest := lists | s.unsought[i]; rest != 0; rest &= rest - 1 {
+				n := 64*i + bits.TrailingZeros64(rest)
+				if n >= len(s.patterns) {
+					return // the other lists are second ones
+				}
+				if p := &s.patterns[n]; (p.also == 0 || f.has(p.also)) && !yield(p) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // try searches a text for one pattern, in the way that suits it. exact says that

@@ -61,11 +61,11 @@ func inBoth(to, a, b []window) []window {
 }
 
 // windows appends, in order and apart from each other, windows with all places of the
-// needles of a list and, around them, the matches in a text of their pattern.
+// needles of a list that is there and, around them, the matches in a text of their pattern.
 func (f *found) windows(to []window, needles []sought, list int, text string) []window {
 	sorted := true
-	for n := f.first[list]; n != 0; n = f.places[n-1].next {
-		w := f.window(&f.places[n-1], needles, text)
+	for n := f.chains[list].first; n >= 0; n = f.places[n].next {
+		w := f.window(&f.places[n], needles, text)
 		if len(to) > 0 {
 			last := &to[len(to)-1]
 			if last.from <= w.from && w.from <= last.to+minGap {
