@@ -21,6 +21,11 @@ const (
 	// minGap is what windows are apart at least: to begin a search costs as much as so
 	// many bytes of it.
 	minGap = 128
+	// usualRun is what few runs are longer than, in bytes.
+	usualRun = 16
+	// maxNear is in how many bytes beside a needle runs are measured before they are
+	// in all of the text.
+	maxNear = 512
 	// maxWindow is, in bytes, the piece of a text that is searched before the clock
 	// is looked at.
 	maxWindow = 16 << 10
@@ -88,9 +93,32 @@ func (f *found) windows(to []window, needles []sought, list int, text string) []
 // window returns where the matches are that have a needle at a place.
 func (f *found) window(at *place, needles []sought, text string) window {
 	s := &needles[at.needle]
-	m := f.measure(text, s.before.runs+s.after.runs > 0)
 	end := int(at.end)
-	return window{max(0, end-int(s.size)-s.before.in(m)-margin), min(len(text), end+s.after.in(m)+margin)}
+	from := end - int(s.size)
+	before := f.most(s.before, text, func(size int) string { return text[max(0, from-size):from] })
+	after := f.most(s.after, text, func(size int) string { return text[end:min(len(text), end+size)] })
+	return window{max(0, from-before-margin), min(len(text), end+after+margin)}
+}
+
+// most returns the bytes in a text of what is on one side of a needle. near returns so many
+// bytes of that side, or all.
+//
+// Runs are measured close by: if what there may be with the longest of so many bytes is
+// less than these, it is no more whatever follows.
+func (f *found) most(e extent, text string, near func(size int) string) int {
+	m := f.measure(text, false)
+	if e.runs == 0 || e.bytes >= unbounded {
+		return e.in(m)
+	}
+	m.run = usualRun
+	for size := e.in(m); size <= maxNear; size *= 2 {
+		piece := near(size)
+		m.run = longestRun(piece)
+		if e.in(m) < size || len(piece) < size {
+			return e.in(m)
+		}
+	}
+	return e.in(f.measure(text, true))
 }
 
 // merged sorts windows and joins those that are not apart.
