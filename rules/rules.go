@@ -161,7 +161,7 @@ type TextRule struct {
 
 // Pattern is what package match searches for, under a number of the caller's.
 func (t *TextRule) Pattern(id int) match.Pattern {
-	return match.Pattern{ID: id, Expr: t.Match, Count: max(t.Times, t.Count), Backtracking: t.Backtracking}
+	return match.Pattern{ID: id, Expr: t.Match, Count: max(t.Times, t.Count), Backtracking: t.Backtracking, Leet: t.Normalised == Leet}
 }
 
 // Normalised is how far a text is freed of disguises before it is searched, see

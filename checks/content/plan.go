@@ -34,9 +34,9 @@ type asked struct {
 
 // prepared are the expressions for a text that was prepared in one way.
 type prepared struct {
-	raw        bool // of header_raw: for the field as it was received
-	normalised rules.Normalised
-	set        *match.Set
+	raw   bool // of header_raw: for the field as it was received
+	plain bool // for the text without disguises
+	set   *match.Set
 }
 
 // listed is a rule that asks whether a text is in a list.
@@ -113,15 +113,15 @@ func (p *planner) add(number int, r *rules.TextRule) error {
 	case r.Match == "":
 		at.exists = append(at.exists, existence{number, r.Exists})
 	default:
-		raw := r.Text == rules.HeaderRaw
+		raw, plain := r.Text == rules.HeaderRaw, r.Normalised != rules.AsItIs
 		pattern := r.Pattern(number)
 		for i := range p.sets[at] {
-			if s := &p.sets[at][i]; s.raw == raw && s.normalised == r.Normalised {
+			if s := &p.sets[at][i]; s.raw == raw && s.plain == plain {
 				s.list = append(s.list, pattern)
 				return nil
 			}
 		}
-		p.sets[at] = append(p.sets[at], patterns{prepared{raw: raw, normalised: r.Normalised}, []match.Pattern{pattern}})
+		p.sets[at] = append(p.sets[at], patterns{prepared{raw: raw, plain: plain}, []match.Pattern{pattern}})
 	}
 	return nil
 }

@@ -34,19 +34,12 @@ type ruleHit struct {
 // look asks of a text what rules ask of it. received is the text before it was
 // decoded, where there are rules for that.
 func (s *search) look(a *asked, text, received string) {
-	normalised, done := "", false
 	for i := range a.sets {
-		p := &a.sets[i]
-		if p.normalised != rules.AsItIs && !done {
-			normalised, done = match.Normalise(text, false), true
-		}
-		switch {
+		switch p := &a.sets[i]; {
 		case p.raw:
 			p.set.Match(s.run, received)
-		case p.normalised == rules.Leet:
-			p.set.Match(s.run, match.Leet(normalised))
-		case p.normalised != rules.AsItIs:
-			p.set.Match(s.run, normalised)
+		case p.plain:
+			p.set.MatchPlain(s.run, match.Normalise(text, false))
 		default:
 			p.set.Match(s.run, text)
 		}

@@ -43,6 +43,8 @@ type Pattern struct {
 	// Backtracking lets the expression have what RE2 has not, see
 	// [CheckBacktracking].
 	Backtracking bool
+	// Leet says that [Set.MatchPlain] tries the pattern on what [Leet] makes of a text.
+	Leet bool
 }
 
 // A Set is a list of compiled patterns, ready for use from many goroutines.
@@ -60,6 +62,7 @@ type pattern struct {
 	id     int
 	index  int  // in the set; the list of its needles has the same number
 	most   int  // matches that are looked for
+	leet   bool // to be tried on what Leet makes of a text
 	sought bool // every match contains one of its needles; else it must be tried
 	also   int  // another list of needles of which every match contains one, too; 0 is none
 	engine engine
@@ -79,7 +82,7 @@ func Compile(patterns []Pattern) (*Set, error) {
 			return nil, fmt.Errorf("match: a pattern with the number %d", p.ID)
 		}
 		compiled := &s.patterns[i]
-		compiled.id, compiled.index, compiled.most = p.ID, i, max(1, p.Count)
+		compiled.id, compiled.index, compiled.most, compiled.leet = p.ID, i, max(1, p.Count), p.Leet
 		parsed, err := syntax.Parse(p.Expr, syntax.Perl)
 		switch {
 		case err == nil:
@@ -174,11 +177,28 @@ func (s *Set) newAutomaton(lists [][]needle) *automaton {
 // When the time of r is up, the patterns not yet tried are noted as unfinished
 // instead.
 func (s *Set) Match(r *Run, text string) {
+	s.match(r, text, func(*pattern) bool { return true })
+}
+
+// MatchPlain is Match for a text that [Normalise] has made without leet. Patterns for leet
+// are tried on it as [Leet] makes it, which is mostly the same: then it is searched once.
+func (s *Set) MatchPlain(r *Run, text string) {
+	leet := Leet(text)
+	if leet == text {
+		s.Match(r, text)
+		return
+	}
+	s.match(r, text, func(p *pattern) bool { return !p.leet })
+	s.match(r, leet, func(p *pattern) bool { return p.leet })
+}
+
+// match tries some patterns of the set on a text.
+func (s *Set) match(r *Run, text string, which func(*pattern) bool) {
 	text = whole(text)
 	exact := s.find(&r.found, text)
 	r.began = time.Time{} // for most texts no pattern is tried, and nobody looks at the clock
 	for p := range s.candidates(&r.found) {
-		if r.settled(p.id) {
+		if r.settled(p.id) || !which(p) {
 			continue
 		}
 		if r.began.IsZero() {

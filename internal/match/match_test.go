@@ -210,6 +210,24 @@ func TestMany(t *testing.T) {
 	}
 }
 
+// Patterns for leet see a text as Leet makes it, the others as it is; where that is the
+// same, all are tried in one search.
+func TestMatchPlain(t *testing.T) {
+	set, err := Compile([]Pattern{{ID: 0, Expr: `free m0ney`}, {ID: 1, Expr: `free money`, Leet: true}, {ID: 2, Expr: `fr.e`, Leet: true, Count: 2}, {ID: 3, Expr: `fr3e`, Leet: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string][]Hit{
+		"free m0ney, fr3e": {{0, "free m0ney", 1}, {1, "free money", 1}, {2, "free", 2}},
+		"free money":       {{1, "free money", 1}, {2, "free", 1}},
+	} {
+		r := NewRun(Limits{}, stopped)
+		if set.MatchPlain(r, text); !slices.Equal(r.Hits, want) {
+			t.Errorf("%s: %v, want %v", text, r.Hits, want)
+		}
+	}
+}
+
 // Literals with characters beyond ASCII are looked for where a text has any, those of one
 // expression beside the others of it.
 func TestBeyondASCII(t *testing.T) {
