@@ -19,24 +19,43 @@ const (
 // Aho and Corasick, as a table. It reads a text as if it were folded.
 type automaton struct {
 	class [256]uint8 // of a byte: bytes that are in no literal are all alike
-	width int        // number of classes
+	width int        // of a row
 	// next holds for a state, which is the place where its row begins, and a
 	// class the following state, with the bit accepting if literals end there.
-	next []uint32
-	// ends are, by row, the needles that end there.
-	ends    [][]int32
+	// What ends there is what the first cell of its row says, the place of the
+	// first one in ends.
+	next    []uint32
+	ends    []ending
 	needles []sought
 	first   int32 // the number in the set of the first of them
 }
 
-const accepting = 1 << 31
+const (
+	accepting = 1 << 31
+	endsCell  = 0 // of a row
+	// otherBytes is the class of bytes that are in no literal.
+	otherBytes = 1
+)
 
 // sought is a needle that is looked for.
 type sought struct {
+	spot
+	before, after extent
+}
+
+// spot is what there is to know of a needle where it ends.
+type spot struct {
 	list                 int32 // the number of the list it is in
 	size                 int32 // bytes of the literal
 	beginsWord, endsWord bool
-	before, after        extent
+}
+
+// ending is a needle that ends in a state. It has all that the search looks at, since each
+// look at another place of memory takes time.
+type ending struct {
+	spot
+	more   bool // the one behind it ends there, too
+	needle int32
 }
 
 // newAutomaton builds the machine for lists of needles, of so many cells at most.
@@ -50,7 +69,8 @@ func newAutomaton(lists [][]needle, cells int) (a *automaton, full []int) {
 		}
 	}
 	a.classify(short)
-	a.addState()
+	a.next = make([]uint32, a.width)
+	ends := [][]int32{nil} // by row
 	for i, list := range short {
 		room := 0
 		for _, n := range list {
@@ -61,10 +81,10 @@ func newAutomaton(lists [][]needle, cells int) (a *automaton, full []int) {
 			continue
 		}
 		for _, n := range list {
-			a.insert(n, int32(i))
+			ends = a.insert(n, int32(i), ends)
 		}
 	}
-	a.link()
+	a.link(ends)
 	a.next = slices.Clone(a.next) // without the room that it had to grow
 	return a, full
 }
@@ -80,9 +100,12 @@ func (a *automaton) classify(lists [][]needle) {
 			}
 		}
 	}
-	a.width = 1
+	a.width = otherBytes + 1
+	for c := range a.class {
+		a.class[c] = otherBytes
+	}
 	add := func(c byte) {
-		if used[c] && a.class[c] == 0 {
+		if used[c] && a.class[c] == otherBytes {
 			a.class[c] = uint8(a.width) // folding leaves 225 different bytes
 			a.width++
 		}
@@ -98,36 +121,33 @@ func (a *automaton) classify(lists [][]needle) {
 	}
 }
 
-func (a *automaton) addState() uint32 {
-	state := uint32(len(a.next))
-	a.next = append(a.next, make([]uint32, a.width)...)
-	a.ends = append(a.ends, nil)
-	return state
-}
-
-// insert adds a needle and the states that it passes through.
-func (a *automaton) insert(n needle, list int32) {
+// insert adds a needle and the states that it passes through. ends are, by row, the
+// needles that end there.
+func (a *automaton) insert(n needle, list int32, ends [][]int32) [][]int32 {
 	state := uint32(0)
 	literal := n.bare()
 	for _, c := range []byte(literal) {
 		to := state + uint32(a.class[c])
 		if a.next[to] == 0 {
-			a.next[to] = a.addState()
+			next := uint32(len(a.next))
+			a.next = append(a.next, make([]uint32, a.width)...)
+			a.next[to], ends = next, append(ends, nil)
 		}
 		state = a.next[to]
 	}
 	row := int(state) / a.width
-	a.ends[row] = append(a.ends[row], int32(len(a.needles)))
-	a.needles = append(a.needles, sought{list, int32(len(literal)), n.beginsWord(), n.endsWord(), n.before, n.after})
+	ends[row] = append(ends[row], int32(len(a.needles)))
+	a.needles = append(a.needles, sought{spot{list, int32(len(literal)), n.beginsWord(), n.endsWord()}, n.before, n.after})
+	return ends
 }
 
 // link fills in where to go on when a literal does not: to the longest end of
 // what was read that is the beginning of a literal, too.
-func (a *automaton) link() {
+func (a *automaton) link(ends [][]int32) {
 	width := uint32(a.width)
-	fail := make([]uint32, len(a.ends)) // by row
+	fail := make([]uint32, len(ends)) // by row
 	var queue []uint32
-	for c := range width {
+	for c := uint32(otherBytes); c < width; c++ {
 		if to := a.next[c]; to != 0 {
 			queue = append(queue, to)
 		}
@@ -135,8 +155,8 @@ func (a *automaton) link() {
 	for i := 0; i < len(queue); i++ {
 		state := queue[i]
 		back := fail[state/width]
-		a.ends[state/width] = append(a.ends[state/width], a.ends[back/width]...)
-		for c := range width {
+		ends[state/width] = append(ends[state/width], ends[back/width]...)
+		for c := uint32(otherBytes); c < width; c++ {
 			if to := a.next[state+c]; to != 0 {
 				fail[to/width] = a.next[back+c]
 				queue = append(queue, to)
@@ -146,8 +166,14 @@ func (a *automaton) link() {
 		}
 	}
 	for i, to := range a.next {
-		if a.ends[to/width] != nil {
+		if len(ends[to/width]) > 0 {
 			a.next[i] = to | accepting
+		}
+	}
+	for row, needles := range ends {
+		a.next[row*a.width+endsCell] = uint32(len(a.ends))
+		for i, n := range needles {
+			a.ends = append(a.ends, ending{a.needles[n].spot, i+1 < len(needles), n})
 		}
 	}
 }
@@ -196,16 +222,20 @@ func (a *automaton) before(text string, at int) (state uint32) {
 
 // note adds to f the needles of a state that was reached at end.
 func (a *automaton) note(state uint32, text string, end int, exact bool, f *found) {
-	for _, n := range a.ends[state/uint32(a.width)] {
-		if s := &a.needles[n]; !exact || s.fits(text, end) {
-			f.add(a.first+n, s.list, end)
+	for at := a.next[state+endsCell]; ; at++ {
+		e := &a.ends[at]
+		if !exact || e.fits(text, end) {
+			f.add(a.first+e.needle, e.list, end)
+		}
+		if !e.more {
+			return
 		}
 	}
 }
 
 // fits says whether words begin and end where they have to around a literal that
 // ends at end.
-func (s *sought) fits(text string, end int) bool {
+func (s *spot) fits(text string, end int) bool {
 	if from := end - int(s.size); s.beginsWord && from > 0 && isWord[text[from-1]] {
 		return false
 	}

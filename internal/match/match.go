@@ -107,7 +107,7 @@ func Compile(patterns []Pattern) (*Set, error) {
 			lists = append(lists, second)
 		}
 		if !compiled.sought && err == nil {
-			compiled.sought = s.addLead(leadOf(parsed), sought{list: int32(i), after: all.size})
+			compiled.sought = s.addLead(leadOf(parsed), sought{spot: spot{list: int32(i)}, after: all.size})
 		}
 	}
 	s.lists = len(lists)
