@@ -1,9 +1,6 @@
 package match
 
-import (
-	"slices"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 const (
 	// maxCells bounds the table of a set, at four bytes a cell. The 1,577 stock
@@ -84,8 +81,7 @@ func newAutomaton(lists [][]needle, cells int) (a *automaton, full []int) {
 			ends = a.insert(n, int32(i), ends)
 		}
 	}
-	a.link(ends)
-	a.next = slices.Clone(a.next) // without the room that it had to grow
+	a.order(a.link(ends), ends)
 	return a, full
 }
 
@@ -142,40 +138,55 @@ func (a *automaton) insert(n needle, list int32, ends [][]int32) [][]int32 {
 }
 
 // link fills in where to go on when a literal does not: to the longest end of
-// what was read that is the beginning of a literal, too.
-func (a *automaton) link(ends [][]int32) {
+// what was read that is the beginning of a literal, too. It returns the states, those
+// of short beginnings first.
+func (a *automaton) link(ends [][]int32) (states []uint32) {
 	width := uint32(a.width)
 	fail := make([]uint32, len(ends)) // by row
-	var queue []uint32
-	for c := uint32(otherBytes); c < width; c++ {
-		if to := a.next[c]; to != 0 {
-			queue = append(queue, to)
-		}
-	}
-	for i := 0; i < len(queue); i++ {
-		state := queue[i]
+	states = append(states, 0)
+	for i := 0; i < len(states); i++ {
+		state := states[i]
 		back := fail[state/width]
-		ends[state/width] = append(ends[state/width], ends[back/width]...)
+		if i > 0 {
+			ends[state/width] = append(ends[state/width], ends[back/width]...)
+		}
 		for c := uint32(otherBytes); c < width; c++ {
 			if to := a.next[state+c]; to != 0 {
-				fail[to/width] = a.next[back+c]
-				queue = append(queue, to)
+				states = append(states, to)
+				if i > 0 {
+					fail[to/width] = a.next[back+c]
+				}
 			} else {
 				a.next[state+c] = a.next[back+c]
 			}
 		}
 	}
-	for i, to := range a.next {
-		if len(ends[to/width]) > 0 {
-			a.next[i] = to | accepting
+	return states
+}
+
+// order makes the table as it is searched, with its rows in the order of states. Those of
+// short beginnings, in which a search is most of the time, are close together then.
+func (a *automaton) order(states []uint32, ends [][]int32) {
+	width := uint32(a.width)
+	moved := make([]uint32, len(states)) // by row
+	for i, state := range states {
+		moved[state/width] = uint32(i) * width
+		if len(ends[state/width]) > 0 {
+			moved[state/width] |= accepting
 		}
 	}
-	for row, needles := range ends {
-		a.next[row*a.width+endsCell] = uint32(len(a.ends))
+	table := make([]uint32, 0, len(a.next))
+	for _, state := range states {
+		table = append(table, uint32(len(a.ends)))
+		for _, to := range a.next[state+otherBytes : state+width] {
+			table = append(table, moved[to/width])
+		}
+		needles := ends[state/width]
 		for i, n := range needles {
 			a.ends = append(a.ends, ending{a.needles[n].spot, i+1 < len(needles), n})
 		}
 	}
+	a.next = table
 }
 
 // scan notes in f where in a text the needles end. exact says that the text was not
