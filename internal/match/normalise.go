@@ -1,6 +1,7 @@
 package match
 
 import (
+	"encoding/binary"
 	"slices"
 	"strings"
 	"sync"
@@ -76,14 +77,47 @@ func appendPlainASCII(to []byte, text string) (_ []byte, n int) {
 	}
 	at := 0
 	for n < len(text) && text[n] < utf8.RuneSelf {
-		p := plainASCII[text[n]]
-		shows, isBlank := p>>8&1, p>>9
-		out[at] = byte(p)
-		at += int(shows &^ (isBlank & afterBlank))
-		afterBlank = isBlank | afterBlank&^shows
-		n++
+		if len(text)-n >= 8 {
+			if eight, blanks, ok := plainEight(text[n:]); ok && blanks&(blanks<<8|afterFirst*uint64(afterBlank)) == 0 {
+				binary.LittleEndian.PutUint64(out[at:at+8], eight)
+				afterBlank = uint16(blanks >> 63)
+				n, at = n+8, at+8
+				continue
+			}
+		}
+		end := min(n+8, len(text))
+		for n < end && text[n] < utf8.RuneSelf {
+			p := plainASCII[text[n]]
+			shows, isBlank := p>>8&1, p>>9
+			out[at] = byte(p)
+			at += int(shows &^ (isBlank & afterBlank))
+			afterBlank = isBlank | afterBlank&^shows
+			n++
+		}
 	}
 	return to[:len(to)+at], n
+}
+
+// afterFirst is the bit that plainEight gives the first of eight characters.
+const afterFirst = 0x80
+
+// plainEight returns, in one number, the first eight characters of a text in small
+// letters, and the highest bit of each that is a blank. It is not ok with anything but
+// characters of ASCII that show.
+func plainEight(text string) (small, blanks uint64, ok bool) {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	_ = text[7]
+	eight := uint64(text[0]) | uint64(text[1])<<8 | uint64(text[2])<<16 | uint64(text[3])<<24 |
+		uint64(text[4])<<32 | uint64(text[5])<<40 | uint64(text[6])<<48 | uint64(text[7])<<56
+	// Of bytes below 0x80, those from c on have the highest bit in eight|high - c*each, those
+	// beyond c in eight + (0x7f-c)*each: nothing is carried from one to the next.
+	shows := ((eight | high) - ' '*each) &^ (eight + each) & high
+	if eight&high != 0 || shows != high {
+		return 0, 0, false
+	}
+	blanks = high &^ (eight + (0x7f-' ')*each)
+	capitals := ((eight | high) - 'A'*each) &^ (eight + (0x7f-'Z')*each) & high
+	return eight | capitals>>2, blanks, true
 }
 
 // plainASCII is what a byte becomes: a letter small, white space a blank. Bit 8 says that

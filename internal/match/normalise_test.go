@@ -38,6 +38,23 @@ func TestNormalise(t *testing.T) {
 	}
 }
 
+// Eight characters at once become what they become one by one.
+func FuzzPlainASCII(f *testing.F) {
+	f.Add("x", "Your  invoice 12 is\tready,\r\n Please \x7f pay.")
+	f.Add(" ", " @AZ[`az{ ~~~~ \x1f\x20!")
+	f.Add("", "12345678 2345678  345678 é")
+	f.Fuzz(func(t *testing.T, before, text string) {
+		want, size := []byte(before), 0
+		for size < len(text) && text[size] < utf8.RuneSelf {
+			want = appendASCII(want, text[size])
+			size++
+		}
+		if got, n := appendPlainASCII([]byte(before), text); string(got) != string(want) || n != size {
+			t.Fatalf("%q after %q gives %q, %d bytes, want %q, %d", text, before, got, n, want, size)
+		}
+	})
+}
+
 // What is normalised stays so, is UTF-8, is small, and has single blanks.
 func FuzzNormalise(f *testing.F) {
 	f.Add("v i a g r a.b.c.d", false)
