@@ -75,6 +75,19 @@ func leadOf(re *syntax.Regexp) (l lead) {
 	return l
 }
 
+// opens says whether a text begins with it.
+func (l *lead) opens(text string) bool {
+	if len(text) < l.size {
+		return false
+	}
+	for i := range l.size {
+		if l.places[text[i]]>>i&1 == 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // reached returns the instructions that look at a character, or end a match, which can
 // be the next ones.
 func reached(program *syntax.Prog, from []uint32) (to []uint32) {

@@ -60,6 +60,39 @@ func anchored(re *syntax.Regexp) bool {
 	return false
 }
 
+// ended says whether matches end where the text does.
+func ended(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpEndText:
+		return true
+	case syntax.OpConcat, syntax.OpCapture:
+		return len(re.Sub) > 0 && ended(re.Sub[len(re.Sub)-1])
+	}
+	return false
+}
+
+// least returns how many characters a match of an expression has at least.
+func least(re *syntax.Regexp) (n int) {
+	switch re.Op {
+	case syntax.OpLiteral:
+		return len(re.Rune)
+	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return 1
+	case syntax.OpCapture, syntax.OpPlus:
+		return least(re.Sub[0])
+	case syntax.OpConcat:
+		for _, sub := range re.Sub {
+			n = min(n+least(sub), unbounded)
+		}
+	case syntax.OpAlternate:
+		n = least(re.Sub[0])
+		for _, sub := range re.Sub[1:] {
+			n = min(n, least(sub))
+		}
+	}
+	return n
+}
+
 // literals is what is known of the texts that an expression matches, folded.
 type literals struct {
 	// exact are all of them, with marks, or nil when they are too many to tell.

@@ -70,6 +70,9 @@ type pattern struct {
 	size   extent  // the most of a match of it
 	reach  int     // and that in bytes
 	begins bool    // all matches begin where the text does
+	ends   bool    // and end where it ends
+	least  int     // bytes that a match has at least
+	lead   *lead   // with what they begin, if they begin where the text does and that tells anything; else nil
 }
 
 // Compile prepares patterns. They are tried in the order given. An expression
@@ -99,12 +102,18 @@ func Compile(patterns []Pattern) (*Set, error) {
 			return nil, fmt.Errorf("match: %w", err)
 		}
 		all := literalsOf(parsed)
-		compiled.size, compiled.reach, compiled.begins = all.size, all.size.reach(), anchored(parsed)
+		compiled.size, compiled.reach, compiled.least = all.size, all.size.reach(), least(parsed)
+		compiled.begins, compiled.ends = anchored(parsed), ended(parsed)
 		lists[i] = all.best()
 		compiled.sought = lists[i] != nil
 		if second := all.second(); second != nil {
 			compiled.also = len(lists)
 			lists = append(lists, second)
+		}
+		if compiled.sought && compiled.begins && err == nil {
+			if l := leadOf(parsed); l.size > 0 {
+				compiled.lead = &l
+			}
 		}
 		if !compiled.sought && err == nil {
 			compiled.sought = s.addLead(leadOf(parsed), sought{spot: spot{list: int32(i)}, after: all.size})
@@ -177,7 +186,7 @@ func (s *Set) newAutomaton(lists [][]needle) *automaton {
 // When the time of r is up, the patterns not yet tried are noted as unfinished
 // instead.
 func (s *Set) Match(r *Run, text string) {
-	s.match(r, text, func(*pattern) bool { return true })
+	s.match(r, whole(text), func(*pattern) bool { return true })
 }
 
 // MatchPlain is Match for a text that [Normalise] has made without leet. Patterns for leet
@@ -185,20 +194,19 @@ func (s *Set) Match(r *Run, text string) {
 func (s *Set) MatchPlain(r *Run, text string) {
 	leet := Leet(text)
 	if leet == text {
-		s.Match(r, text)
+		s.match(r, text, func(*pattern) bool { return true })
 		return
 	}
 	s.match(r, text, func(p *pattern) bool { return !p.leet })
 	s.match(r, leet, func(p *pattern) bool { return p.leet })
 }
 
-// match tries some patterns of the set on a text.
+// match tries some patterns of the set on a text that is UTF-8.
 func (s *Set) match(r *Run, text string, which func(*pattern) bool) {
-	text = whole(text)
 	exact := s.find(&r.found, text)
 	r.began = time.Time{} // for most texts no pattern is tried, and nobody looks at the clock
 	for p := range s.candidates(&r.found) {
-		if r.settled(p.id) || !which(p) {
+		if r.settled(p.id) || !which(p) || exact && !p.possible(&r.found, text) {
 			continue
 		}
 		if r.began.IsZero() {
@@ -264,6 +272,18 @@ func (s *Set) candidates(f *found) iter.Seq[*pattern] {
 			}
 		}
 	}
+}
+
+// possible says whether a text may match, by its length and its first bytes: to ask that
+// costs less than a search. f is what was found in it.
+func (p *pattern) possible(f *found, text string) bool {
+	if len(text) < p.least {
+		return false
+	}
+	if !p.begins {
+		return true
+	}
+	return (p.lead == nil || p.lead.opens(text)) && !(p.ends && len(text) > p.size.in(f.measure(text, p.size.runs > 0)))
 }
 
 // try searches a text for one pattern, in the way that suits it. exact says that

@@ -114,6 +114,33 @@ func TestLead(t *testing.T) {
 	}
 }
 
+// What cannot match by its length or its first bytes is not searched, and nothing else.
+func TestPossible(t *testing.T) {
+	for _, c := range []struct {
+		expr    string
+		yes, no []string
+	}{
+		{`(?i)(?:[a-z]+@x,){3}|long enough`, []string{"a@x,b@x,c@x,", "LONG ENOUGH"}, []string{"a@x,b@x,", ""}},
+		{`^@(?s:.{0,5})$`, []string{"@", "@12345", "@äöü€€", "@abc"}, []string{"@123456", "x", ""}},
+		{`^<\d{3,9}\.?[A-Z]{0,4}@`, []string{"<123@", "<123456789.ABCD@ and more", "<1234@"}, []string{"<12@", "<abcdef@", " <123@"}},
+		{`(?:^a|b)@\b`, []string{"a@b", "xb@b"}, []string{"@", ""}},
+		{`^\s*@\s*$`, []string{"  @ ", "@"}, []string{""}},
+		{`^(?:x|@yz)$|k`, []string{"\u212a", "k", "@yz"}, []string{""}},
+	} {
+		set, err := Compile([]Pattern{{Expr: c.expr}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, found := &set.patterns[0], new(found)
+		for _, text := range append(c.yes, c.no...) {
+			exact := set.find(found, text)
+			if possible := !exact || p.possible(found, text); possible != slices.Contains(c.yes, text) {
+				t.Errorf("%s on %q: possible is %v", c.expr, text, possible)
+			}
+		}
+	}
+}
+
 func TestMerged(t *testing.T) {
 	got := merged([]window{{500, 600}, {0, 10}, {5, 20}, {20 + minGap, 200}, {1000, 1001}, {2, 8}})
 	if want := []window{{0, 200}, {500, 600}, {1000, 1001}}; !slices.Equal(got, want) {

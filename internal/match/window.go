@@ -144,6 +144,9 @@ type clock func() bool
 func (p *pattern) near(text string, windows []window, up clock) (loc []int, slow bool) {
 	searched := 0
 	for _, w := range windows {
+		if w.to-w.from < p.least {
+			continue
+		}
 		if searched > maxWindow {
 			if up() {
 				return nil, true
