@@ -29,6 +29,7 @@ type place struct {
 type asked struct {
 	sets   []prepared
 	lists  []listed
+	fixed  *table.Table // of all lists that stand in rules; nil when there are none
 	exists []existence
 }
 
@@ -44,9 +45,32 @@ type listed struct {
 	number int
 	rule   *rules.TextRule
 	tables table.Tables
+	fixed  bool // it stands in the rule; a file may change
 }
 
 func (l *listed) find(text string) string { return l.rule.InTable(l.tables.Table(), text) }
+
+// lacks says that a text is in none of the lists that stand in rules: to ask that once takes
+// less than to ask each of them.
+func (a *asked) lacks(text string) bool {
+	return a.fixed != nil && a.lists[0].rule.InTable(a.fixed, text) == ""
+}
+
+// unite makes the table for lacks.
+func (a *asked) unite() {
+	var tables []*table.Table
+	for _, l := range a.lists {
+		if l.rule.Text != a.lists[0].rule.Text {
+			return // words of a header field here, all of it there
+		}
+		if l.fixed {
+			tables = append(tables, l.tables.Table())
+		}
+	}
+	if tables != nil {
+		a.fixed = table.Union(tables...)
+	}
+}
 
 // existence is a rule that asks whether there is a text.
 type existence struct {
@@ -85,6 +109,7 @@ func newPlan(texts []rules.TextRule, env checks.Env) (*plan, error) {
 		}
 	}
 	for _, at := range p.order {
+		at.unite()
 		for _, ps := range p.sets[at] {
 			set, err := match.Compile(ps.list)
 			if err != nil {
@@ -109,7 +134,7 @@ func (p *planner) add(number int, r *rules.TextRule) error {
 		if err != nil {
 			return err
 		}
-		at.lists = append(at.lists, listed{number, r, tables})
+		at.lists = append(at.lists, listed{number, r, tables, r.In.Entries.Path() == ""})
 	case r.Match == "":
 		at.exists = append(at.exists, existence{number, r.Exists})
 	default:

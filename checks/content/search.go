@@ -44,9 +44,10 @@ func (s *search) look(a *asked, text, received string) {
 			p.set.Match(s.run, text)
 		}
 	}
+	lacks := a.lacks(text)
 	for i := range a.lists {
 		l := &a.lists[i]
-		if slices.ContainsFunc(s.hits, func(h ruleHit) bool { return h.number == l.number }) {
+		if l.fixed && lacks || slices.ContainsFunc(s.hits, func(h ruleHit) bool { return h.number == l.number }) {
 			continue
 		}
 		if entry := l.find(text); entry != "" {

@@ -19,6 +19,7 @@ package table
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -54,6 +55,19 @@ func New(entries ...string) (*Table, error) {
 	}
 	t.sort()
 	return t, nil
+}
+
+// Union makes a table of all entries of some tables.
+func Union(tables ...*Table) *Table {
+	u := empty()
+	for _, t := range tables {
+		maps.Copy(u.addresses, t.addresses)
+		maps.Copy(u.domains, t.domains)
+		maps.Copy(u.below, t.below)
+		maps.Copy(u.networks, t.networks)
+	}
+	u.sort()
+	return u
 }
 
 // Parse reads the text of a file. name is what errors call it. The error is

@@ -78,6 +78,30 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// A union finds what is in any of its tables, and nothing else.
+func TestUnion(t *testing.T) {
+	var tables []*Table
+	for _, entries := range [][]string{{"alice@example.org", ".example.net"}, {"example.com"}, {"192.0.2.0/24"}, {"2001:db8::/32", "192.0.2.128/25"}, {}} {
+		one, err := New(entries...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tables = append(tables, one)
+	}
+	u := Union(tables...)
+	if u.Len() != 6 {
+		t.Errorf("%d entries, want 6", u.Len())
+	}
+	for text, want := range map[string]string{
+		"Alice@example.org": "alice@example.org", "bob@example.org": "", "x@mail.example.net": ".example.net", "example.com": "example.com",
+		"192.0.2.1": "192.0.2.0/24", "192.0.2.200": "192.0.2.128/25", "2001:db8::1": "2001:db8::/32", "198.51.100.1": "",
+	} {
+		if got, _ := u.Find(text); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestParseErrors(t *testing.T) {
 	_, err := Parse("p.txt", []byte("ok.example\n  @example.org\n*@example.org\n*.example.org\na b\n\x80\n192.0.2.1/24\nex..org # why\nx@-\xc3\xa4..\n"))
 	want := []string{
