@@ -2,6 +2,8 @@ package content
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"milterd/checks"
@@ -15,6 +17,7 @@ import (
 type plan struct {
 	rules  []rules.TextRule
 	fields map[string]*asked     // header and header_raw, by the name of the field in lower case
+	there  []field               // those of them of which rules ask whether they are there
 	texts  map[rules.Text]*asked // the texts without a name
 	named  map[place]*asked      // those of other views that have one
 }
@@ -23,6 +26,12 @@ type plan struct {
 type place struct {
 	text rules.Text
 	name string
+}
+
+// field is what is asked of a header field.
+type field struct {
+	name string
+	*asked
 }
 
 // asked is all that rules ask of one text. Nil asks nothing.
@@ -117,6 +126,11 @@ func newPlan(texts []rules.TextRule, env checks.Env) (*plan, error) {
 			}
 			ps.set = set
 			at.sets = append(at.sets, ps.prepared)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.fields)) {
+		if a := p.fields[name]; len(a.exists) > 0 {
+			p.there = append(p.there, field{name, a})
 		}
 	}
 	return &p.plan, nil

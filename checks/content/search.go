@@ -134,11 +134,9 @@ func (s *search) header() {
 			}
 		}
 	}
-	for name, a := range p.fields {
-		if len(a.exists) > 0 {
-			_, there := h.Get(name)
-			s.settle(a, there)
-		}
+	for _, f := range p.there {
+		_, there := h.Get(f.name)
+		s.settle(f.asked, there)
 	}
 	if p.texts[rules.FromAddr] == nil && p.texts[rules.FromName] == nil {
 		return
