@@ -3,6 +3,7 @@ package match
 import (
 	"math/bits"
 	"regexp/syntax"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -24,7 +25,53 @@ const (
 type lead struct {
 	places [256]uint8
 	size   int            // of those places
+	share  float64        // of all places in a text, roughly, that begin so
 	needs  syntax.EmptyOp // what has to be before them: the begin of the text, \b
+}
+
+// maxAlternatives is how many leads an expression can have.
+const maxAlternatives = 3
+
+// leadsOf returns the leads with one of which each match of an expression in simple form
+// begins, none if that is no good. Of \b(?:bc1|[13])[1-9a-z]{7} these are two: with one
+// for all of it, "business" would be such a beginning.
+func leadsOf(re *syntax.Regexp) (list []lead) {
+	whole := leadOf(re)
+	if whole.size == 0 {
+		return nil
+	}
+	share := 0.0
+	for _, one := range alternatives(re) {
+		l := leadOf(one)
+		list, share = append(list, l), share+l.share
+	}
+	if slices.ContainsFunc(list, func(l lead) bool { return l.size == 0 }) || share > whole.share/2 {
+		return []lead{whole}
+	}
+	return list
+}
+
+// alternatives returns what an expression may begin with, each with what follows it; the
+// expression itself if that is one thing, or too many.
+func alternatives(re *syntax.Regexp) (list []*syntax.Regexp) {
+	switch re.Op {
+	case syntax.OpCapture:
+		return alternatives(re.Sub[0])
+	case syntax.OpAlternate:
+		list = re.Sub
+	case syntax.OpConcat:
+		first := slices.IndexFunc(re.Sub, func(sub *syntax.Regexp) bool { return sub.Op != syntax.OpWordBoundary && sub.Op != syntax.OpBeginText })
+		if first < 0 {
+			break
+		}
+		for _, one := range alternatives(re.Sub[first]) {
+			list = append(list, &syntax.Regexp{Op: syntax.OpConcat, Flags: re.Flags, Sub: slices.Concat(re.Sub[:first], []*syntax.Regexp{one}, re.Sub[first+1:])})
+		}
+	}
+	if len(list) == 0 || len(list) > maxAlternatives {
+		return []*syntax.Regexp{re}
+	}
+	return list
 }
 
 // leadOf returns the lead of an expression in simple form; it is no good if its size is
@@ -35,7 +82,7 @@ func leadOf(re *syntax.Regexp) (l lead) {
 	if err != nil {
 		return lead{}
 	}
-	common := 1.0
+	l.share = 1
 	at := reached(program, []uint32{uint32(program.Start)})
 	for l.size < maxLead {
 		var next []uint32
@@ -62,14 +109,14 @@ func leadOf(re *syntax.Regexp) (l lead) {
 			}
 		}
 		l.size++
-		common *= share
+		l.share *= share
 		if !whole {
 			break // a character of several bytes: the next place is not that of the next one
 		}
 		at = reached(program, next)
 	}
 	l.needs = needsBefore(re)
-	if common > maxCommon && l.needs&syntax.EmptyBeginText == 0 {
+	if l.share > maxCommon && l.needs&syntax.EmptyBeginText == 0 {
 		return lead{}
 	}
 	return l

@@ -116,7 +116,7 @@ func Compile(patterns []Pattern) (*Set, error) {
 			}
 		}
 		if !compiled.sought && err == nil {
-			compiled.sought = s.addLead(leadOf(parsed), sought{spot: spot{list: int32(i)}, after: all.size})
+			compiled.sought = s.addLeads(leadsOf(parsed), sought{spot: spot{list: int32(i)}, after: all.size})
 		}
 	}
 	s.lists = len(lists)
@@ -134,17 +134,16 @@ func Compile(patterns []Pattern) (*Set, error) {
 	return s, nil
 }
 
-// addLead adds what matches of a pattern begin with, if that is any good.
-func (s *Set) addLead(l lead, as sought) bool {
-	if l.size == 0 {
-		return false
+// addLeads adds what matches of a pattern begin with, if that is any good.
+func (s *Set) addLeads(list []lead, as sought) bool {
+	for i := range list {
+		as.size = int32(list[i].size)
+		if n := len(s.leads); n == 0 || !s.leads[n-1].add(&list[i], as) {
+			s.leads = append(s.leads, leads{})
+			s.leads[n].add(&list[i], as)
+		}
 	}
-	as.size = int32(l.size)
-	if n := len(s.leads); n == 0 || !s.leads[n-1].add(&l, as) {
-		s.leads = append(s.leads, leads{})
-		s.leads[n].add(&l, as)
-	}
-	return true
+	return len(list) > 0
 }
 
 // addNeedles makes the automata of lists of needles.

@@ -114,6 +114,32 @@ func TestLead(t *testing.T) {
 	}
 }
 
+// An expression has a lead for each thing that it may begin with, where these together
+// are rarer than one for all.
+func TestLeads(t *testing.T) {
+	for expr, want := range map[string][]int{
+		`\b(?:bc1|[13][1-9A-Z])[1-9a-zA-Z]{6}`: {8, 8},
+		`(?:x[a-z]{5}|(y[0-9]|zq))\d{4}`:       {8, 6},
+		`[13][1-9A-Z]{5}`:                      {6},
+		`\b(?:[A-M]|[N-Z]){4}\d`:               {5},
+		`(?:qa|qe|qi|qo)\d\d`:                  {4},
+		`\b(?:zq\d|z?)x`:                       {1},
+	} {
+		var got []int
+		for _, l := range leadsOf(parsed(t, expr)) {
+			got = append(got, l.size)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s has leads of %d bytes, want %d", expr, got, want)
+		}
+	}
+	for text, want := range map[string]int{"business letters": 0, "bc1abcdef": 1, "a 3Zabcdef": 1} {
+		if got := len(hits(t, []string{text}, `\b(?:bc1|[13][1-9A-Z])[1-9a-zA-Z]{6}`)); got != want {
+			t.Errorf("%s: %d hits, want %d", text, got, want)
+		}
+	}
+}
+
 // What cannot match by its length or its first bytes is not searched, and nothing else.
 func TestPossible(t *testing.T) {
 	for _, c := range []struct {
