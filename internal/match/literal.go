@@ -93,6 +93,48 @@ func least(re *syntax.Regexp) (n int) {
 	return n
 }
 
+// A sign is a character of ASCII that is no letter, digit or blank.
+type sign struct {
+	text  string
+	times int // how often it is in each match at least
+}
+
+// severalSigns returns the signs that each match of an expression has more than once.
+func severalSigns(re *syntax.Regexp) (list []sign) {
+	for c := range rune(utf8.RuneSelf) {
+		if c > ' ' && !isWord[c] {
+			if n := times(re, c); n > 1 {
+				list = append(list, sign{string(c), n})
+			}
+		}
+	}
+	return list
+}
+
+// times returns how often a match of an expression has a sign at least.
+func times(re *syntax.Regexp, sign rune) (n int) {
+	switch re.Op {
+	case syntax.OpLiteral:
+		for _, r := range re.Rune {
+			if r == sign {
+				n++
+			}
+		}
+	case syntax.OpCapture, syntax.OpPlus:
+		return times(re.Sub[0], sign)
+	case syntax.OpConcat:
+		for _, sub := range re.Sub {
+			n = min(n+times(sub, sign), unbounded)
+		}
+	case syntax.OpAlternate:
+		n = times(re.Sub[0], sign)
+		for _, sub := range re.Sub[1:] {
+			n = min(n, times(sub, sign))
+		}
+	}
+	return n
+}
+
 // literals is what is known of the texts that an expression matches, folded.
 type literals struct {
 	// exact are all of them, with marks, or nil when they are too many to tell.

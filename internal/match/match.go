@@ -29,6 +29,7 @@ import (
 	"math/bits"
 	"regexp/syntax"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -72,6 +73,7 @@ type pattern struct {
 	begins bool    // all matches begin where the text does
 	ends   bool    // and end where it ends
 	least  int     // bytes that a match has at least
+	signs  []sign  // that it has more than once
 	lead   *lead   // with what they begin, if they begin where the text does and that tells anything; else nil
 }
 
@@ -103,6 +105,7 @@ func Compile(patterns []Pattern) (*Set, error) {
 		}
 		all := literalsOf(parsed)
 		compiled.size, compiled.reach, compiled.least = all.size, all.size.reach(), least(parsed)
+		compiled.signs = severalSigns(parsed)
 		compiled.begins, compiled.ends = anchored(parsed), ended(parsed)
 		lists[i] = all.best()
 		compiled.sought = lists[i] != nil
@@ -273,11 +276,18 @@ func (s *Set) candidates(f *found) iter.Seq[*pattern] {
 	}
 }
 
-// possible says whether a text may match, by its length and its first bytes: to ask that
-// costs less than a search. f is what was found in it.
+// possible says whether a text may match, by its length, its signs if it is short, and its
+// first bytes: to ask that costs less than a search. f is what was found in it.
 func (p *pattern) possible(f *found, text string) bool {
 	if len(text) < p.least {
 		return false
+	}
+	if len(text) <= shortText {
+		for _, s := range p.signs {
+			if strings.Count(text, s.text) < s.times {
+				return false
+			}
+		}
 	}
 	if !p.begins {
 		return true

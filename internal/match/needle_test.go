@@ -151,6 +151,8 @@ func TestPossible(t *testing.T) {
 		{`^<\d{3,9}\.?[A-Z]{0,4}@`, []string{"<123@", "<123456789.ABCD@ and more", "<1234@"}, []string{"<12@", "<abcdef@", " <123@"}},
 		{`(?:^a|b)@\b`, []string{"a@b", "xb@b"}, []string{"@", ""}},
 		{`^\s*@\s*$`, []string{"  @ ", "@"}, []string{""}},
+		{`(?i)^https?://[^/@?#]+:[1-9]`, []string{"http://example.com:81", "https://a/:b"}, []string{"http://example.com/and/more", "http:/example:1"}},
+		{`@[a-z]+(?:-[a-z]+){3,}|(?:\.\w+-\w+)+-.-`, []string{"a@b-c-d-e", ".a-b-c-"}, []string{"a@b-c-d", "@"}},
 		{`^(?:x|@yz)$|k`, []string{"\u212a", "k", "@yz"}, []string{""}},
 	} {
 		set, err := Compile([]Pattern{{Expr: c.expr}})
