@@ -29,7 +29,6 @@ import (
 	"math/bits"
 	"regexp/syntax"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -274,25 +273,6 @@ func (s *Set) candidates(f *found) iter.Seq[*pattern] {
 			}
 		}
 	}
-}
-
-// possible says whether a text may match, by its length, its signs if it is short, and its
-// first bytes: to ask that costs less than a search. f is what was found in it.
-func (p *pattern) possible(f *found, text string) bool {
-	if len(text) < p.least {
-		return false
-	}
-	if len(text) <= shortText {
-		for _, s := range p.signs {
-			if strings.Count(text, s.text) < s.times {
-				return false
-			}
-		}
-	}
-	if !p.begins {
-		return true
-	}
-	return (p.lead == nil || p.lead.opens(text)) && !(p.ends && len(text) > p.size.in(f.measure(text, p.size.runs > 0)))
 }
 
 // try searches a text for one pattern, in the way that suits it. exact says that
