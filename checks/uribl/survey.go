@@ -159,7 +159,7 @@ func hops(m *message.Message) []netip.Addr {
 // A host is one that URLs lead to.
 type host struct {
 	name   string
-	domain string // the registrable one
+	domain string // the registrable one, of an address itself
 	addr   netip.Addr
 	worth  int // less is more
 }
@@ -215,13 +215,9 @@ func (s *survey) hostsOf(tree *mime.Tree) []host {
 		}
 		k, again := at[u.Host]
 		if !again {
-			h := host{name: u.Host, domain: u.Host, addr: u.Addr.Unmap(), worth: worthOf(u)}
-			if !h.addr.IsValid() {
-				h.domain = s.suffixes.Registrable(u.Host)
-			}
-			if k, again = at[h.domain]; !again {
-				k = unasked
-				if s.asks(&h) {
+			k = unasked
+			if h := s.hostOf(u); s.asks(&h) {
+				if k, again = at[h.domain]; !again {
 					k = len(hosts)
 					at[h.domain] = k
 					hosts = append(hosts, h)
@@ -235,6 +231,15 @@ func (s *survey) hostsOf(tree *mime.Tree) []host {
 	}
 	slices.SortStableFunc(hosts, func(a, b host) int { return a.worth - b.worth })
 	return hosts
+}
+
+// hostOf returns the host of a URL.
+func (s *survey) hostOf(u *mime.URL) host {
+	h := host{name: u.Host, domain: u.Host, addr: u.Addr.Unmap(), worth: worthOf(u)}
+	if !h.addr.IsValid() {
+		h.domain = s.suffixes.Registrable(u.Host)
+	}
+	return h
 }
 
 // asks reports whether anybody is to be asked about a host.
