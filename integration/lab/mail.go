@@ -57,9 +57,9 @@ func Kinds() map[string]*Kind {
 	all := map[string]*Kind{}
 	for _, k := range []Kind{
 		{Name: "ham", Body: "Dear Alice,\n\nthe minutes of Monday are done.\n\nJoe"},
-		// More than stays in memory.
+		// More than stays in memory where nothing is kept for such mail.
 		{Name: "large", Body: strings.Repeat("The minutes of Monday, in all their length, and what was said besides.\n", 6000)},
-		// Nearly as much as Postfix takes.
+		// Nearly as much as Postfix takes, and more than stays in memory.
 		{Name: "huge", Body: plans(), Header: []string{"MIME-Version: 1.0", "Content-Type: multipart/mixed; boundary=cut"}},
 		{Name: "malware", Bad: malware, Body: integration.Eicar},
 		{Name: "spam", Bad: spam, Body: gtube},
