@@ -17,6 +17,7 @@ type watch struct {
 	tasks []*task     // all that have a limit, those that are back, too
 	timer *time.Timer // nil while nobody is waited for
 	next  time.Time   // when it goes off
+	over  bool        // the run is: no check follows
 }
 
 // begin gives up on t at a time.
@@ -41,6 +42,9 @@ func (w *watch) end(t *task) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t.lost = time.Time{}
+	if w.over {
+		w.rest()
+	}
 }
 
 // look gives up on those whose time has come, and comes again for the others.
@@ -66,10 +70,17 @@ func (w *watch) look() {
 	w.timer.Reset(next.Sub(now))
 }
 
-// close stops the timer when all are back. Otherwise it goes on for those who are not.
+// close stops the timer when all are back, now or later. It goes on for those who are not.
 func (w *watch) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.over = true
+	w.rest()
+}
+
+// rest stops the timer when nobody is waited for. Until then it keeps the run and all that
+// belongs to it in memory: clients who come and go by the thousand must not leave theirs.
+func (w *watch) rest() {
 	if w.timer != nil && !slices.ContainsFunc(w.tasks, func(t *task) bool { return !t.lost.IsZero() }) {
 		w.timer.Stop()
 		w.timer = nil

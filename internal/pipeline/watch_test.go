@@ -55,3 +55,33 @@ func TestEachCheckHasItsLimit(t *testing.T) {
 		}
 	})
 }
+
+// A run that is closed while its checks are at work lets go of all as soon as the last of
+// them is back, not when its time would have been up.
+func TestClosedRunLetsGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := taking("slow", checks.Connect, time.Hour)
+		slow.Timeout = 20 * time.Second
+		deaf, release := make(chan struct{}), make(chan struct{})
+		hard := checktest.Fake("hard", checks.Connect, checktest.Func(func(context.Context, *checks.Input) (checks.Result, error) {
+			close(deaf)
+			<-release // whatever ends
+			return checks.Result{}, nil
+		}))
+		hard.Timeout = 20 * time.Second
+		p := newPipeline(t, []checks.Spec{slow, hard}, nil)
+		r := p.Begin(t.Context())
+		r.Publish(checks.Connect, newMessage(t, plain, nil))
+		<-deaf
+		r.Close()
+		synctest.Wait()
+		if r.watch.timer == nil {
+			t.Error("nobody waits for the check that is not back")
+		}
+		close(release)
+		synctest.Wait()
+		if r.watch.timer != nil {
+			t.Error("a timer is left")
+		}
+	})
+}
