@@ -80,17 +80,19 @@ type Asking struct {
 	book      *Book
 	questions []Question
 	answers   []Answer
-	ctx       *lazy.Context
-	waiting   sync.WaitGroup
+	waiting   sync.WaitGroup // until the answers stand
 }
 
 // Begin asks all questions at once, and waits for nobody. Which questions are asked is
 // decided before the first goes out, in their order, so the most worthwhile come first.
-// What is known already needs no goroutine. The answers must be called for.
+// What is known and believable already needs no goroutine. The answers stand after
+// [patience] at most, whenever they are called for.
 func (b *Book) Begin(ctx context.Context, questions []Question) *Asking {
-	a := &Asking{book: b, questions: questions, answers: make([]Answer, len(questions)), ctx: lazy.WithTimeout(ctx, patience)}
+	a := &Asking{book: b, questions: questions, answers: make([]Answer, len(questions))}
+	limited := lazy.WithTimeout(ctx, patience)
 	recaller, _ := b.resolver.(Recaller)
-	now := b.now()
+	now, atOnce := b.now(), true
+	var asking sync.WaitGroup
 	for i := range questions {
 		q := &questions[i]
 		if why := b.ledger.admit(q.List, now); why != "" {
@@ -99,12 +101,22 @@ func (b *Book) Begin(ctx context.Context, questions []Question) *Asking {
 		}
 		if name, ok := q.full(); ok && recaller != nil {
 			if addrs, known, err := recaller.RecallIP(name); known {
-				a.answers[i] = b.conclude(a.ctx, q.List, q.List.read(addrs, err))
+				a.answers[i] = b.conclude(limited, q.List, q.List.read(addrs, err))
 				continue
 			}
 		}
-		a.waiting.Go(func() { a.answers[i] = b.ask(a.ctx, q) })
+		atOnce = false
+		asking.Go(func() { a.answers[i] = b.ask(limited, q) })
 	}
+	if atOnce && len(b.doubted(questions, a.answers)) == 0 {
+		limited.Cancel()
+		return a
+	}
+	a.waiting.Go(func() {
+		defer limited.Cancel()
+		asking.Wait()
+		b.confirm(limited, questions, a.answers)
+	})
 	return a
 }
 
@@ -112,8 +124,6 @@ func (b *Book) Begin(ctx context.Context, questions []Question) *Asking {
 // called once.
 func (a *Asking) Answers() []Answer {
 	a.waiting.Wait()
-	a.book.confirm(a.ctx, a.questions, a.answers)
-	a.ctx.Cancel()
 	for i := range a.answers {
 		a.book.metrics.count(a.questions[i].List, a.answers[i])
 	}
@@ -194,19 +204,22 @@ var explained = map[Reason]string{
 	ReasonDead:      "dead: it does not list its own test point",
 }
 
+// doubted returns the lists that list something and might list everything: nobody has
+// looked lately.
+func (b *Book) doubted(questions []Question, answers []Answer) (lists []*List) {
+	for i := range answers {
+		l := questions[i].List
+		if answers[i].Counts() && !slices.Contains(lists, l) && !b.ledger.believable(l, b.now()) {
+			lists = append(lists, l)
+		}
+	}
+	return lists
+}
+
 // confirm makes sure that lists which list something do not list everything. What
 // cannot be confirmed does not count.
 func (b *Book) confirm(ctx context.Context, questions []Question, answers []Answer) {
-	var doubted []*List
-	for i := range answers {
-		l := questions[i].List
-		if answers[i].Counts() && !slices.Contains(doubted, l) && !b.ledger.believable(l, b.now()) {
-			doubted = append(doubted, l)
-		}
-	}
-	if len(doubted) == 0 {
-		return
-	}
+	doubted := b.doubted(questions, answers)
 	verdicts := make([]Answer, len(doubted))
 	var asking sync.WaitGroup
 	for i, l := range doubted {

@@ -337,7 +337,10 @@ type fake struct {
 	asked   int
 }
 
-func (f *fake) LookupIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+func (f *fake) LookupIP(ctx context.Context, _, host string) ([]netip.Addr, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked++
@@ -363,6 +366,41 @@ func (f *fake) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.asked
+}
+
+// What is asked about a header has its answers confirmed at once: the body may take longer
+// than anybody waits for lists.
+func TestAnswersOfBeforeASlowBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{answers: map[string]string{"66.2.0.192.zen.test": "127.0.0.2"}}
+		book, err := New([]*List{list("zen")}, checks.Env{Registerer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler), Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, _ := book.lists[0].AboutAddr(Client, netip.MustParseAddr("192.0.2.66"))
+		for name, r := range map[string]Resolver{"asked": f, "known": mindful{f}} {
+			book.resolver = r
+			time.Sleep(2 * confirmAge) // nobody has looked lately whether the list is honest
+			before := f.count()
+			asked := book.Begin(t.Context(), []Question{q})
+			synctest.Wait()
+			if n := f.count() - before; n < 3 {
+				t.Errorf("%s: %d questions before the body is there, the list was not looked at", name, n)
+			}
+			time.Sleep(2 * patience)
+			if a := asked.Answers()[0]; a.Status != Listed {
+				t.Errorf("%s: %s", name, a)
+			}
+		}
+	})
+}
+
+// mindful is a fake that remembers what it lists.
+type mindful struct{ *fake }
+
+func (m mindful) RecallIP(host string) ([]netip.Addr, bool, error) {
+	addrs, err := m.LookupIP(context.Background(), "ip4", host)
+	return addrs, len(addrs) > 0, err
 }
 
 // TestWatch: lists are tested at the start and every hour, benched ones every ten
