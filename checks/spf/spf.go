@@ -16,6 +16,7 @@ import (
 
 	"milterd/authres"
 	"milterd/checks"
+	"milterd/dkim"
 	"milterd/message"
 	"milterd/spf"
 )
@@ -77,7 +78,7 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 	var out Outcome
 	var helo sync.WaitGroup
 	var panicked any // a panic in there must end this check, not the daemon
-	beside := !m.MailFrom.Null && !c.knows(args.Helo)
+	beside := !m.MailFrom.Null && !dkim.Knows(c.verifier.Resolver, args.Helo)
 	if beside {
 		helo.Go(func() {
 			defer func() { panicked = recover() }()
@@ -116,13 +117,6 @@ func (c *check) Run(ctx context.Context, in *checks.Input) (checks.Result, error
 	}
 	res.Auth = []authres.Method{method(m, out.MailFrom)}
 	return res, nil
-}
-
-// knows reports whether the resolver has a memory and would answer from it: then nobody
-// needs a goroutine to wait.
-func (c *check) knows(name string) bool {
-	r, ok := c.verifier.Resolver.(interface{ KnowsTXT(name string) bool })
-	return ok && r.KnowsTXT(name)
 }
 
 var outcomes = map[spf.Status]checks.Outcome{
